@@ -1,0 +1,48 @@
+# Everything a person or a machine runs here. `make help` lists it.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.ready: uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Zekt needs Python 3.11 or newer: say which one with make PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: install it (Debian: apt install python3-venv)"; exit 2; }
+	@test -x $(BIN)/uv || { echo "Setting up .venv (once) ..."; $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@$(BIN)/uv sync --frozen --quiet --all-packages
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## Create .venv with everything the project needs
+
+.PHONY: up
+up: setup ## Run the whole suite with a GitHub stand-in
+	@$(BIN)/zekt up --sandbox
+
+.PHONY: demo
+demo: setup ## Run the main job end to end and verify it
+	@$(BIN)/zekt demo
+
+.PHONY: check
+check: setup ## Lint, formatting, types, import contracts, lock file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/uv lock --check --quiet
+
+.PHONY: test
+test: setup ## Run every test
+	$(BIN)/pytest
+
+.PHONY: format
+format: setup ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## Run every benchmark (about ten minutes; see bench/README.md)
+	$(BIN)/python -m bench

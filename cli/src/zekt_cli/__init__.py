@@ -1,0 +1,1 @@
+"""The zekt command: run, feed, watch and diagnose a suite."""

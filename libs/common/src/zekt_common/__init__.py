@@ -1,0 +1,1 @@
+"""Zekt's shared kit: envelope, published contracts, ports, adapters and the service kit."""

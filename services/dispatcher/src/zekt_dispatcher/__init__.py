@@ -1,0 +1,1 @@
+"""Zekt's deliveries: repository_dispatch, retried and tracked to its end."""

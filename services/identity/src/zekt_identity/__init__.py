@@ -1,0 +1,1 @@
+"""Zekt's token look-ups: installation tokens scoped to one repository."""

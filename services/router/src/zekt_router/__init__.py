@@ -1,0 +1,1 @@
+"""Zekt's catalog, run correlation, policy and routing."""
