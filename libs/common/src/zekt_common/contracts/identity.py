@@ -1,0 +1,34 @@
+"""Identity's REST contract for services: token look-ups on the internal port. It publishes no messages yet."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+AUDIENCE: Final = "api://zekt-identity"
+ISSUER: Final = "zekt-embedded"
+TOKENS_INSTALLATION: Final = "Tokens.Installation"
+INSTALLATION_TOKENS_PATH: Final = "/internal/tokens/installation"
+
+
+class InstallationTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for a token of exactly these repositories, by ids, or by one repository's full name when ids are unknown."""
+
+    permissions: dict[str, str]
+    purpose: str
+    installation_id: int | None = None
+    repository_ids: list[int] = []
+    repository: str | None = None
+
+
+class InstallationToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: a token and what it is good for. Its repr never shows the token."""
+
+    token: str
+    expires_at: datetime
+    installation_id: int
+    account_id: int | None
+    repository_ids: list[int]
+
+    def __repr__(self) -> str:
+        return f"InstallationToken(installation_id={self.installation_id}, expires_at={self.expires_at.isoformat()})"

@@ -1,0 +1,55 @@
+"""The errors that Zekt's ports and kit raise, each named for its condition."""
+
+
+class ZektError(Exception):
+    """The root of every error that Zekt raises on purpose."""
+
+
+class StreamConflict(ZektError):
+    """The stream was not at the expected version: somebody else appended first."""
+
+    def __init__(self, stream: str, *, expected: int, actual: int) -> None:
+        super().__init__(f"{stream} is at version {actual}, not {expected}")
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class InvalidStream(ZektError):
+    """The stream's name is empty, too long or has a character outside the allowed set."""
+
+
+class UnknownEventType(ZektError):
+    """No schema is registered for this event type and schema version."""
+
+
+class EventTampered(ZektError):
+    """A known event id came with another commit id: two different histories claim one version."""
+
+
+class DocumentConflict(ZektError):
+    """The document's ETag was not the expected one."""
+
+
+class LockLost(ZektError):
+    """The message's lock expired or was taken over; whoever holds it now settles it."""
+
+
+class UnknownSubscription(ZektError):
+    """The topology names no such topic or subscription."""
+
+
+class PayloadNotFound(ZektError):
+    """No payload under this account and hash: never stored, expired or erased."""
+
+
+class KeyDestroyed(ZektError):
+    """The account's data key was destroyed: what it protected is erased for good."""
+
+
+class StorageUnusable(ZektError):
+    """A data file cannot be opened or written: unreadable, newer than this program, locked or full."""
+
+
+class SettingsError(ZektError):
+    """Settings are missing or malformed; the message names every one of them."""

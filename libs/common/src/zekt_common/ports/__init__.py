@@ -1,0 +1,24 @@
+"""The ports: small Protocols that SQLite and Azure adapters satisfy alike."""
+
+from zekt_common.ports.bus import Bus, OutgoingMessage, ReceivedMessage, Receiver
+from zekt_common.ports.event_store import EventStore, FeedPage
+from zekt_common.ports.keys import DataKey, Keys
+from zekt_common.ports.payloads import PayloadRef, Payloads
+from zekt_common.ports.views import Document, Put, Remove, Views
+
+__all__ = [
+    "Bus",
+    "DataKey",
+    "Document",
+    "EventStore",
+    "FeedPage",
+    "Keys",
+    "OutgoingMessage",
+    "PayloadRef",
+    "Payloads",
+    "Put",
+    "ReceivedMessage",
+    "Receiver",
+    "Remove",
+    "Views",
+]

@@ -1,0 +1,57 @@
+"""The port of the append-only event store: the truth of each service."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from zekt_common.envelope import Envelope, NewEvent
+
+
+class FeedPage(msgspec.Struct, frozen=True):
+    """Events in feed order and the cursor that continues after them."""
+
+    events: list[Envelope]
+    cursor: str
+
+
+class EventStore(Protocol):
+    """Streams of events; order holds within a stream, and within a feed for one stream, never globally."""
+
+    async def append(self, stream: str, events: Sequence[NewEvent], /, *, expected_version: int) -> list[Envelope]:
+        """Append all of `events` or none, durably, and return them as stored.
+
+        The store stamps `time` inside the commit, never earlier than an event before it in the feed.
+
+        Raises:
+            StreamConflict: the stream is not at `expected_version` (0: the stream must not exist).
+        """
+        ...
+
+    async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:
+        """Return the stream's events with a version above `after`, oldest first; none for an unknown stream."""
+        ...
+
+    async def feeds(self) -> Sequence[str]:
+        """Return the names of the feeds that together hold every event once."""
+        ...
+
+    async def read_feed(self, feed: str, /, cursor: str = "", limit: int = 1000) -> FeedPage:
+        """Return up to `limit` events after `cursor` ("" is the beginning); an empty page keeps the cursor.
+
+        A stream's events come in version order, and never before an event committed earlier to the same stream.
+        """
+        ...
+
+    async def cursor_at(self, feed: str, moment: datetime, /) -> str:
+        """Return the cursor after which come all events of the feed stamped at `moment` or later."""
+        ...
+
+    async def wait(self, feed: str, cursor: str, /, *, timeout_s: float) -> bool:
+        """Return True once the feed holds an event after `cursor`, within 5 ms of its commit, or False on timeout."""
+        ...
+
+    async def horizon(self) -> datetime:
+        """Return a time that no later commit will be stamped at or before, all earlier ones being readable."""
+        ...
