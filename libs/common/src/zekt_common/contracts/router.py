@@ -1,6 +1,6 @@
 """What the router publishes: the catalog for ingress's view, and the deliveries for the dispatcher.
 
-Catalog messages hold an entity's full state; a reader takes one only if its stream version is higher than the one it has.
+Catalog messages hold an entity's full state; a reader takes one only if its stream version is higher than its own.
 """
 
 from typing import ClassVar, Literal
@@ -72,7 +72,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class DeliveryRequested(Event, frozen=True, kw_only=True):
     """One subscription is to hear of one run, once; for `dispatcher`.
 
-    `delivery_id` is a hash of run, attempt, message (or `completed`) and subscription, so a repeat is the same delivery.
+    `delivery_id` is a hash of run, attempt, message (or `completed`) and subscription: a repeat is the same delivery.
     """
 
     TYPE: ClassVar[str] = "dev.zekt.router.delivery-requested"

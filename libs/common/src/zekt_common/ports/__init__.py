@@ -3,6 +3,7 @@
 from zekt_common.ports.bus import Bus, OutgoingMessage, ReceivedMessage, Receiver
 from zekt_common.ports.event_store import EventStore, FeedPage
 from zekt_common.ports.keys import DataKey, Keys
+from zekt_common.ports.leases import Leases
 from zekt_common.ports.payloads import PayloadRef, Payloads
 from zekt_common.ports.views import Document, Put, Remove, Views
 
@@ -13,6 +14,7 @@ __all__ = [
     "EventStore",
     "FeedPage",
     "Keys",
+    "Leases",
     "OutgoingMessage",
     "PayloadRef",
     "Payloads",

@@ -42,7 +42,7 @@ class Views(Protocol):
         """Return the document, or None."""
         ...
 
-    async def list(
+    async def listing(
         self, partition: str, /, *, after: str = "", limit: int = 100, descending: bool = False
     ) -> list[Document]:
         """Return documents of the partition in order of id, those after `after` (before it, when descending)."""
