@@ -1,0 +1,1 @@
+"""The adapters of the ports, each file named for its backend; vendor errors are translated here."""

@@ -1,0 +1,163 @@
+"""The event store on SQLite: one table, one feed, the position in the file as the cursor.
+
+`time` is stamped under the writer lock, so it never runs backwards along the feed, whichever process appends.
+"""
+
+import functools
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.clock import Clock, from_micros, to_micros, utc_now
+from zekt_common.envelope import Envelope, NewEvent, check_stream, decode_page, encode, new_commit_id, seal
+from zekt_common.errors import StreamConflict
+from zekt_common.ports.event_store import FeedPage
+
+FEED = "all"
+ROWS_PER_INSERT = 128
+
+EVENT_TABLES = """
+    CREATE TABLE events (
+        position INTEGER PRIMARY KEY,
+        stream TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (stream, version)
+    ) STRICT
+"""
+
+_HEADS = """
+    SELECT json_group_array((SELECT max(version) FROM events WHERE stream = wanted.value)),
+           (SELECT time FROM events ORDER BY position DESC LIMIT 1)
+    FROM json_each(?) AS wanted
+"""
+_STREAM = """
+    SELECT '[' || group_concat(body) || ']'
+    FROM (SELECT body FROM events WHERE stream = ? AND version > ? ORDER BY version)
+"""
+_FEED_PAGE = """
+    SELECT max(position), '[' || group_concat(body) || ']'
+    FROM (SELECT position, body FROM events WHERE position > ? ORDER BY position LIMIT ?)
+"""
+
+
+class _Append(msgspec.Struct, frozen=True, gc=False):
+    stream: str
+    events: Sequence[NewEvent]
+    expected_version: int
+
+
+class SqliteEventStore:
+    """The `EventStore` port over one database file with the table in `EVENT_TABLES`."""
+
+    def __init__(self, database: SqliteDatabase, *, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+        self._latest_micros = 0
+
+    async def append(self, stream: str, events: Sequence[NewEvent], /, *, expected_version: int) -> list[Envelope]:
+        """Append all of `events` or none; see `EventStore.append`."""
+        check_stream(stream)
+        if not events:
+            return []
+        return await self._database.write(self._append, _Append(stream, events, expected_version))
+
+    async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:
+        """Return the stream's events above version `after`."""
+        ((page,),) = self._database.query(_STREAM, (stream, after))
+        return decode_page(page) if page else []
+
+    async def feeds(self) -> Sequence[str]:
+        """Return the file's single feed."""
+        return (FEED,)
+
+    async def read_feed(self, feed: str, /, cursor: str = "", limit: int = 1000) -> FeedPage:
+        """Return a page of the feed; a cursor is a position in the file."""
+        del feed
+        ((position, page),) = self._database.query(_FEED_PAGE, (int(cursor or 0), limit))
+        return FeedPage(decode_page(page), str(position)) if page else FeedPage([], cursor)
+
+    async def cursor_at(self, feed: str, moment: datetime, /) -> str:
+        """Find the cursor before `moment` by bisection, since time never runs backwards along positions."""
+        del feed
+        wanted = to_micros(moment)
+        low, high = 0, self._head()
+        while low < high:
+            middle = (low + high + 1) // 2
+            ((time,),) = self._database.query("SELECT time FROM events WHERE position = ?", (middle,))
+            low, high = (middle, high) if time < wanted else (low, middle - 1)
+        return str(low) if low else ""
+
+    async def wait(self, feed: str, cursor: str, /, *, timeout_s: float) -> bool:
+        """Wait for an event after `cursor`; commits of other processes are seen too."""
+        del feed
+        while True:
+            revision = self._database.revision
+            if self._head() > int(cursor or 0):
+                return True
+            if not await self._database.wait(revision, timeout_s):
+                return False
+
+    async def horizon(self) -> datetime:
+        """Stamp nothing under the writer lock: every later commit is stamped after this time."""
+        micros: int = await self._database.write(self._stamp, None, durable=False)
+        return from_micros(micros)
+
+    def _head(self) -> int:
+        ((head,),) = self._database.query("SELECT max(position) FROM events")
+        return head or 0
+
+    def _append(self, connection: sqlite3.Connection, batch: Sequence[_Append]) -> list[list[Envelope] | Exception]:
+        streams = [append.stream for append in batch]
+        ((versions, last_micros),) = connection.execute(_HEADS, (msgspec.json.encode(streams).decode(),)).fetchall()
+        heads = dict(zip(streams, (head or 0 for head in msgspec.json.decode(versions)), strict=True))
+        micros = self._advance(last_micros or 0)
+        time = from_micros(micros)
+        results: list[list[Envelope] | Exception] = []
+        rows: list[str | int] = []
+        for append in batch:
+            head = heads[append.stream]
+            if head != append.expected_version:
+                results.append(StreamConflict(append.stream, expected=append.expected_version, actual=head))
+                continue
+            sealed = _seal_all(append, time)
+            heads[append.stream] = sealed[-1].version
+            for envelope in sealed:
+                rows += (append.stream, envelope.version, micros, encode(envelope).decode())
+            results.append(sealed)
+        _insert(connection, rows)
+        return results
+
+    def _stamp(self, connection: sqlite3.Connection, batch: Sequence[None]) -> list[int]:
+        rows = connection.execute("SELECT time FROM events ORDER BY position DESC LIMIT 1").fetchall()
+        return [self._advance(rows[0][0] if rows else 0)] * len(batch)
+
+    def _advance(self, last_micros: int) -> int:
+        """Return the next stamp: the clock's time, unless that is not after every stamp and horizon given out."""
+        self._latest_micros = max(to_micros(self._clock()), last_micros + 1, self._latest_micros + 1)
+        return self._latest_micros
+
+
+def _seal_all(append: _Append, time: datetime) -> list[Envelope]:
+    commitid = new_commit_id()
+    return [
+        seal(event, stream=append.stream, version=version, commitid=commitid, time=time)
+        for version, event in enumerate(append.events, start=append.expected_version + 1)
+    ]
+
+
+def _insert(connection: sqlite3.Connection, rows: list[str | int]) -> None:
+    width = 4 * ROWS_PER_INSERT
+    for start in range(0, len(rows), width):
+        chunk = rows[start : start + width]
+        connection.execute(_insert_statement(len(chunk) // 4), chunk)
+
+
+@functools.cache
+def _insert_statement(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO events (stream, version, time, body) VALUES {values}"  # noqa: S608 - placeholders only
