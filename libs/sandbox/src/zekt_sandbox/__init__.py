@@ -1,1 +1,7 @@
 """Stand-ins for the outside world on 127.0.0.1, for tests and local trials."""
+
+from zekt_sandbox.github.limits import Limits
+from zekt_sandbox.github.sandbox import GitHubSandbox, NotLoopbackError
+from zekt_sandbox.github.webhooks import sign, webhook_headers, workflow_run_payload
+
+__all__ = ["GitHubSandbox", "Limits", "NotLoopbackError", "sign", "webhook_headers", "workflow_run_payload"]

@@ -1,0 +1,13 @@
+"""All controls of one stand-in, for whoever holds it in the same process."""
+
+from zekt_sandbox.github.core import Core
+from zekt_sandbox.github.directory import DirectoryControls
+from zekt_sandbox.github.traffic import TrafficControls
+
+
+class Controls(DirectoryControls, TrafficControls):
+    """What exists and what happens, over the same parts."""
+
+    def __init__(self, core: Core) -> None:
+        DirectoryControls.__init__(self, core)
+        TrafficControls.__init__(self, core)
