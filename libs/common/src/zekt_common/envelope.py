@@ -18,14 +18,14 @@ MAX_STREAM_LENGTH = 84
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an envelope carries in `data`: a past-tense fact with a stable type string."""
 
     TYPE: ClassVar[str]
     SCHEMA_VERSION: ClassVar[int] = 1
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event about to be appended; the store gives it its version, id, commit and time."""
 
     body: Event
@@ -37,7 +37,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     accountid: str | None = None
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One event as it is stored and as it travels; `data` stays encoded until somebody needs it."""
 
     specversion: str
