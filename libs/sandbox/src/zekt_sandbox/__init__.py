@@ -2,6 +2,7 @@
 
 from zekt_sandbox.github.limits import Limits
 from zekt_sandbox.github.sandbox import GitHubSandbox, NotLoopbackError
-from zekt_sandbox.github.webhooks import sign, webhook_headers, workflow_run_payload
+from zekt_sandbox.github.signing import Hook, sign, webhook_headers
+from zekt_sandbox.github.webhooks import workflow_run_payload
 
-__all__ = ["GitHubSandbox", "Limits", "NotLoopbackError", "sign", "webhook_headers", "workflow_run_payload"]
+__all__ = ["GitHubSandbox", "Hook", "Limits", "NotLoopbackError", "sign", "webhook_headers", "workflow_run_payload"]

@@ -43,7 +43,8 @@ async def complete_run(request: web.Request) -> web.Response:
     if send:
         deliveries = await controls(request).complete_run(run_id, conclusion=conclusion, **options)
     else:
-        deliveries = controls(request).complete_run_unsent(run_id, conclusion=conclusion)
+        through = options.get("through")
+        deliveries = controls(request).complete_run_unsent(run_id, conclusion=conclusion, through=through)
     run = request.config_dict[CORE].state.run(run_id)
     return web.json_response({"run": run_json(run), "deliveries": [_delivery(one) for one in deliveries]})
 
@@ -56,6 +57,15 @@ async def rerun(request: web.Request) -> web.Response:
     body.end()
     run = await controls(request).rerun(int(request.match_info["run_id"]), send=send)
     return web.json_response(run_json(run), status=_CREATED)
+
+
+@routes.post("/events")
+async def send_event(request: web.Request) -> web.Response:
+    """Send an event of any kind through the App's hook."""
+    body = await Body.read(request)
+    event, payload = body.required("event"), body.required("payload")
+    body.end()
+    return web.json_response(delivery_json(await controls(request).send_event(event, payload)), status=_CREATED)
 
 
 @routes.post("/oidc/tokens")

@@ -9,11 +9,11 @@ from zekt_sandbox.github.model import (
     LEVELS,
     Account,
     DispatchReaction,
-    Hook,
     Installation,
     Repository,
     Workflow,
 )
+from zekt_sandbox.github.signing import Hook
 
 
 class RepositoryOptions(TypedDict, total=False):

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -55,9 +56,7 @@ async def _answer(core: Core, request: web.Request, handler: Handler) -> web.Str
     actor = None if request.path.startswith(_ISSUER) else core.auth.actor(request)
     response: web.StreamResponse
     try:
-        await _strike_before(fault)
-        response = await (handler(request) if actor is None else _limited(core, request, handler, actor))
-        _strike_after(fault)
+        response = await _limited(core, request, partial(_struck, fault, handler), actor)
     except GitHubError as refusal:
         response = refusal.response()
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
@@ -66,13 +65,22 @@ async def _answer(core: Core, request: web.Request, handler: Handler) -> web.Str
     return response
 
 
-async def _limited(core: Core, request: web.Request, handler: Handler, actor: str) -> web.StreamResponse:
+async def _limited(core: Core, request: web.Request, handler: Handler, actor: str | None) -> web.StreamResponse:
+    if actor is None:
+        return await handler(request)
     write = request.method not in _READS
     try:
         core.limiter.enter(actor, write=write, content=write and request.path.startswith("/repos/"))
         return await handler(request)
     finally:
         core.limiter.leave(actor)
+
+
+async def _struck(fault: Fault | None, handler: Handler, request: web.Request) -> web.StreamResponse:
+    await _strike_before(fault)
+    response = await handler(request)
+    _strike_after(fault)
+    return response
 
 
 async def _strike_before(fault: Fault | None) -> None:

@@ -1,6 +1,7 @@
 """Sends signed webhooks and keeps the delivery log that `GET /app/hook/deliveries` shows."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
@@ -11,11 +12,14 @@ from typing import Any
 import aiohttp
 
 from zekt_sandbox.github.errors import SandboxError
-from zekt_sandbox.github.model import Hook, HookDelivery, WorkflowRun
+from zekt_sandbox.github.model import HookDelivery, WorkflowRun
+from zekt_sandbox.github.signing import Hook
 from zekt_sandbox.github.state import GitHubState
-from zekt_sandbox.github.webhooks import webhook_headers, workflow_run_payload
+from zekt_sandbox.github.webhooks import workflow_run_payload
 
 TIMEOUT_S = 10
+APP_TARGET = "integration"
+TARGETS = {"app": APP_TARGET, "repository": "repository"}
 LOG_LENGTH = 5_000  # GitHub keeps three days; this keeps memory flat
 _KEPT_RESPONSE = 2_000
 
@@ -52,37 +56,52 @@ class HookSender:
         while self._background:
             await asyncio.gather(*self._background)
 
+    def app_hook(self) -> Hook | None:
+        """The App's hook as it is set now; None when the App has no webhook URL."""
+        app = self._state.app
+        if not app.webhook_url:
+            return None
+        return Hook(self._state.app_hook_id, app.webhook_url, app.webhook_secret, APP_TARGET, app.id)
+
     def hooks_for(self, run: WorkflowRun) -> list[tuple[Hook, int | None]]:
         """The hooks that hear of a run, the App's first, each with the installation it speaks for."""
+        hook, installation = self.app_hook(), self._state.installation_of(run.repository)
         found: list[tuple[Hook, int | None]] = []
-        app, installation = self._state.app, self._state.installation_of(run.repository)
-        if app.webhook_url and installation is not None and installation.suspended_at is None:
-            hook = Hook(self._state.app_hook_id, app.webhook_url, app.webhook_secret, "integration", app.id)
+        if hook is not None and installation is not None and installation.suspended_at is None:
             found.append((hook, installation.id))
         return found + [(hook, None) for hook in self._state.repository_hooks.get(run.repository.id, [])]
 
     def prepare(self, run: WorkflowRun, action: str, through: Sequence[str] | None = None) -> list[HookDelivery]:
         """The deliveries of one event, one for each hook, all with the same guid; nothing is sent or logged."""
         guid = str(uuid.uuid4())
-        types = {"app": "integration", "repository": "repository"}
-        wanted = None if through is None else {types.get(name, name) for name in through}
-        chosen = [pair for pair in self.hooks_for(run) if wanted is None or pair[0].target_type in wanted]
-        return [self._delivery(run, action, guid, hook, installation_id) for hook, installation_id in chosen]
+        wanted = TARGETS.values() if through is None else {TARGETS.get(name) for name in through}
+        chosen = [pair for pair in self.hooks_for(run) if pair[0].target_type in wanted]
+        return [self._of_run(run, action, guid, hook, installation_id) for hook, installation_id in chosen]
 
-    def _delivery(
+    def prepare_event(self, event: str, payload: dict[str, Any], hook: Hook) -> HookDelivery:
+        """A delivery of any event through `hook`."""
+        body = json.dumps(payload, separators=(",", ":")).encode()
+        return HookDelivery(
+            id=self._state.ids.next("delivery"),
+            guid=str(uuid.uuid4()),
+            hook=hook,
+            event=event,
+            action=str(payload.get("action", "")),
+            body=body,
+        )
+
+    def _of_run(
         self, run: WorkflowRun, action: str, guid: str, hook: Hook, installation_id: int | None
     ) -> HookDelivery:
-        body = workflow_run_payload(run, action=action, installation_id=installation_id)
         return HookDelivery(
             id=self._state.ids.next("delivery"),
             guid=guid,
             hook=hook,
             event="workflow_run",
             action=action,
+            body=workflow_run_payload(run, action=action, installation_id=installation_id),
             installation_id=installation_id,
             repository_id=run.repository.id,
-            headers=webhook_headers(hook, event="workflow_run", guid=guid, body=body),
-            body=body,
         )
 
     async def send(self, delivery: HookDelivery) -> HookDelivery:
@@ -92,8 +111,8 @@ class HookSender:
         self._log(delivery)
         started = time.perf_counter()
         try:
-            url = delivery.hook.url
-            async with self._session.post(url, data=delivery.body, headers=delivery.headers) as response:
+            url, headers = delivery.hook.url, delivery.headers
+            async with self._session.post(url, data=delivery.body, headers=headers) as response:
                 delivery.response_body = (await response.text(errors="replace"))[:_KEPT_RESPONSE]
                 delivery.status_code, delivery.response_headers = response.status, dict(response.headers)
                 delivery.status = _status(response.status)
@@ -105,8 +124,10 @@ class HookSender:
         return delivery
 
     async def redeliver(self, original: HookDelivery) -> HookDelivery:
-        """Send a delivery again under a new id with the same guid and body."""
-        again = replace(original, id=self._state.ids.next("delivery"), redelivery=True, status="pending", status_code=0)
+        """Send a delivery again under a new id, with the same guid and body, to where its hook points now."""
+        hook = self.app_hook() if original.hook.target_type == APP_TARGET else original.hook
+        number = self._state.ids.next("delivery")
+        again = replace(original, id=number, hook=hook or original.hook, redelivery=True, status="pending")
         return await self.send(again)
 
     def _log(self, delivery: HookDelivery) -> None:

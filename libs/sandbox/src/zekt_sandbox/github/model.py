@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from zekt_sandbox.github.signing import Hook, webhook_headers
+
 APP_PERMISSIONS = {"actions": "read", "contents": "write", "metadata": "read"}
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 
@@ -119,17 +121,6 @@ class InstallationToken:
 
 
 @dataclass(slots=True)
-class Hook:
-    """Where webhooks go and how they are signed: the App's hook, or one of a repository."""
-
-    id: int
-    url: str
-    secret: str = field(repr=False)
-    target_type: str
-    target_id: int
-
-
-@dataclass(slots=True)
 class HookDelivery:
     """One attempt at sending one webhook; a redelivery has the same guid and another id."""
 
@@ -138,10 +129,9 @@ class HookDelivery:
     hook: Hook
     event: str
     action: str
-    installation_id: int | None
-    repository_id: int | None
-    headers: dict[str, str]
     body: bytes = field(repr=False)
+    installation_id: int | None = None
+    repository_id: int | None = None
     delivered_at: float = 0.0
     duration_s: float = 0.0
     redelivery: bool = False
@@ -149,6 +139,11 @@ class HookDelivery:
     status_code: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
     response_body: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request's headers, signed with the hook's secret."""
+        return webhook_headers(self.hook, event=self.event, guid=self.guid, body=self.body)
 
     def payload(self) -> Any:
         """The body as JSON."""

@@ -39,13 +39,19 @@ class OidcIssuer:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._keys = [SigningKey()]
+        self._published: list[SigningKey] = []
         self._foreign: SigningKey | None = None
         self.url = ""
 
+    @property
+    def _keys(self) -> list[SigningKey]:
+        # Made on first use: most tests never ask for a token, and a key costs a tenth of a second.
+        self._published = self._published or [SigningKey()]
+        return self._published
+
     def rotate(self, *, retire_old: bool = False) -> str:
         """Sign with a new key from now on and return its key id."""
-        self._keys = [SigningKey()] if retire_old else [*self._keys, SigningKey()]
+        self._published = [SigningKey()] if retire_old else [*self._keys, SigningKey()]
         return self._keys[-1].kid
 
     def discovery(self) -> dict[str, Any]:

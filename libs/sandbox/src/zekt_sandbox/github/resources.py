@@ -3,7 +3,8 @@
 from typing import Any
 
 from zekt_sandbox.github.clock import iso
-from zekt_sandbox.github.model import Account, Hook, HookDelivery, Installation, Repository, Workflow, WorkflowRun
+from zekt_sandbox.github.model import Account, HookDelivery, Installation, Repository, Workflow, WorkflowRun
+from zekt_sandbox.github.signing import Hook
 from zekt_sandbox.github.state import AppRegistration
 
 API = "https://api.github.com"

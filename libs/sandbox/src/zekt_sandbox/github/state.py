@@ -11,7 +11,6 @@ from zekt_sandbox.github.clock import Clock
 from zekt_sandbox.github.errors import InvalidControlError, UnknownNameError
 from zekt_sandbox.github.model import (
     Account,
-    Hook,
     HookDelivery,
     Installation,
     InstallationToken,
@@ -19,6 +18,7 @@ from zekt_sandbox.github.model import (
     Workflow,
     WorkflowRun,
 )
+from zekt_sandbox.github.signing import Hook
 
 # Only runs and deliveries follow the seed: a restart may keep the other ids, but must not repeat a run that a suite
 # remembers.

@@ -8,6 +8,7 @@ import jwt
 
 from zekt_sandbox.github.auth import issue_token
 from zekt_sandbox.github.core import Core
+from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.faults import Fault
 from zekt_sandbox.github.limits import Limits
 from zekt_sandbox.github.model import Dispatch, HookDelivery, Installation, InstallationToken, WorkflowRun
@@ -69,13 +70,26 @@ class TrafficControls:
         """
         return await self._core.runs.tell(self._core.runs.complete(run_id, conclusion), "completed", **options)
 
-    def complete_run_unsent(self, run_id: int, *, conclusion: str = "success") -> list[HookDelivery]:
+    def complete_run_unsent(
+        self, run_id: int, *, conclusion: str = "success", through: Sequence[str] | None = None
+    ) -> list[HookDelivery]:
         """End a run and return its signed deliveries for the caller to send, or to lose.
 
         Raises:
             UnknownNameError: there is no such run.
         """
-        return self._core.sender.prepare(self._core.runs.complete(run_id, conclusion), "completed")
+        return self._core.sender.prepare(self._core.runs.complete(run_id, conclusion), "completed", through)
+
+    async def send_event(self, event: str, payload: dict[str, Any]) -> HookDelivery:
+        """Send an event of any kind through the App's hook, signed as the others.
+
+        Raises:
+            InvalidControlError: the App has no webhook URL.
+        """
+        hook = self._core.sender.app_hook()
+        if hook is None:
+            raise InvalidControlError("the App has no webhook URL")
+        return await self._core.sender.send(self._core.sender.prepare_event(event, payload, hook))
 
     async def rerun(self, run_id: int, *, send: bool = True) -> WorkflowRun:
         """Start another attempt of a run under the same run id.

@@ -1,0 +1,42 @@
+"""Hooks and how GitHub signs what it sends through them."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Hook:
+    """Where webhooks go and how they are signed: the App's hook, or one of a repository."""
+
+    id: int
+    url: str
+    secret: str = field(repr=False)
+    target_type: str
+    target_id: int
+
+
+def sign(secret: str, body: bytes) -> str:
+    """The value of `X-Hub-Signature-256`."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def sign_sha1(secret: str, body: bytes) -> str:
+    """The value of the legacy `X-Hub-Signature`, which GitHub still sends beside the other."""
+    return "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+
+
+def webhook_headers(hook: Hook, *, event: str, guid: str, body: bytes) -> dict[str, str]:
+    """The headers that GitHub sends with `body` through `hook`."""
+    return {
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "User-Agent": "GitHub-Hookshot/6113728",
+        "X-GitHub-Delivery": guid,
+        "X-GitHub-Event": event,
+        "X-GitHub-Hook-ID": str(hook.id),
+        "X-GitHub-Hook-Installation-Target-ID": str(hook.target_id),
+        "X-GitHub-Hook-Installation-Target-Type": hook.target_type,
+        "X-Hub-Signature": sign_sha1(hook.secret, body),
+        "X-Hub-Signature-256": sign(hook.secret, body),
+    }
