@@ -1,0 +1,222 @@
+"""The relay: tails its service's own store and publishes to its service's own topic.
+
+The bus is only how others hear of stored events: what is on it can be published again from the store at any time.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from zekt_common.clock import Clock, utc_now
+from zekt_common.envelope import Envelope
+from zekt_common.errors import DocumentConflict
+from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument, Rewind
+from zekt_common.kit.supervision import describe, supervise
+from zekt_common.kit.watermarks import Watermarks
+from zekt_common.ports import Bus, EventStore, FeedPage, Leases, OutgoingMessage, Views
+
+Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
+WatermarkMessage = Callable[[datetime], OutgoingMessage]
+
+PAGE = 500
+SAVE_EVERY_S = 0.25
+LOOK_EVERY_S = 0.5
+_TICK = timedelta(microseconds=1)
+
+log = structlog.get_logger()
+
+
+class Relay:
+    """Publishes what `translate` makes of each stored event, in feed order; run any number, one is at work.
+
+    `watermark` makes the message saying that everything stored up to a time has been published. After a rewind
+    watermarks start again from there: the newest one holds, even when it says less than one before.
+    """
+
+    def __init__(  # noqa: PLR0913 - four ports and a name are what a relay joins
+        self,
+        store: EventStore,
+        bus: Bus,
+        views: Views,
+        leases: Leases,
+        *,
+        topic: str,
+        translate: Translate,
+        watermark: WatermarkMessage | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store, self._bus, self._views, self._leases = store, bus, views, leases
+        self._topic = topic
+        self._translate = translate
+        self._watermark = watermark
+        self._clock = clock
+        self._tails: dict[str, _Tail] = {}
+        self._watermarks = Watermarks((), now=time.monotonic())
+        self.published = 0
+
+    async def run(self) -> None:
+        """Publish until cancelled; whatever fails is logged and tried again."""
+        await supervise(f"relay/{self._topic}", self._lead)
+
+    async def rewind(self, moment: datetime) -> None:
+        """Have everything stamped at `moment` or later published again, past duplicate detection, by whoever runs."""
+        rewind = Rewind(secrets.token_hex(4), await self._store.horizon())
+        for feed in await self._store.feeds():
+            while not await self._set_back(feed, moment, rewind):
+                log.info("relay_rewind_contended", topic=self._topic, feed=feed)
+
+    async def lag(self) -> float:
+        """Return for how many seconds the oldest unpublished event has been waiting; 0 when all are published."""
+        waiting = [await self._waiting_s(feed) for feed in await self._store.feeds()]
+        return max(waiting, default=0.0)
+
+    async def _lead(self) -> None:
+        async with self._leases.hold(f"relay/{self._topic}"):
+            feeds = await self._store.feeds()
+            self._watermarks = Watermarks(feeds, now=time.monotonic())
+            self._tails = {feed: _Tail(feed, self._document(feed)) for feed in feeds}
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for tail in self._tails.values():
+                        group.create_task(self._follow(tail))
+            finally:
+                self._tails = {}
+
+    async def _follow(self, tail: "_Tail") -> None:
+        await self._load(tail)
+        try:
+            while True:
+                if not await self._publish_page(tail):
+                    await self._rest(tail)
+                await self._keep(tail)
+        finally:
+            await self._save_at_last(tail)
+
+    async def _publish_page(self, tail: "_Tail") -> bool:
+        page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
+        if not page.events:
+            tail.end_rewind()
+            return False
+        messages = [tail.copy_of(message, event.time) for event in page.events for message in self._translate(event)]
+        if messages:
+            await self._bus.publish(self._topic, messages)
+            self.published += len(messages)
+        tail.advance(page)
+        self._watermarks.keep_active(time.monotonic())
+        await self._announce(tail, page.events[-1].time - _TICK)  # events of the same time may follow
+        return True
+
+    async def _rest(self, tail: "_Tail") -> None:
+        """Wait for the feed to grow, and say that it has been published to its end as often as that is due."""
+        if self._announcement_due_in_s(tail) <= 0:
+            horizon = await self._store.horizon()
+            if await self._publish_page(tail):
+                return
+            await self._announce(tail, horizon)
+        timeout_s = min(self._announcement_due_in_s(tail), tail.upkeep_due_in_s(time.monotonic()))
+        await self._store.wait(tail.feed, tail.at.cursor, timeout_s=max(timeout_s, 0.0))
+
+    def _announcement_due_in_s(self, tail: "_Tail") -> float:
+        return self._watermarks.due_in_s(tail.feed, time.monotonic()) if self._watermark else LOOK_EVERY_S
+
+    async def _announce(self, tail: "_Tail", through: datetime) -> None:
+        now = time.monotonic()
+        if self._watermark is None or self._watermarks.due_in_s(tail.feed, now) > 0:
+            return
+        self._watermarks.reach(tail.feed, through, now)
+        reached = self._watermarks.take(now)
+        if reached is not None:
+            await self._bus.publish(self._topic, [tail.copy_of(self._watermark(reached), reached)])
+
+    async def _keep(self, tail: "_Tail") -> None:
+        """Save the checkpoint when it is time, and notice when somebody has set it back."""
+        now = time.monotonic()
+        if tail.upkeep_due_in_s(now) > 0:
+            return
+        try:
+            if tail.dirty:
+                await tail.save()
+            elif await tail.document.moved():
+                await self._load(tail)
+        except DocumentConflict:
+            await self._load(tail)
+        tail.kept_at = now
+
+    async def _load(self, tail: "_Tail") -> None:
+        tail.at = await tail.document.load()
+        tail.dirty = False
+        if tail.at.rewind is None:
+            return
+        log.info("relay_rewound", topic=self._topic, feed=tail.feed, rewind_id=tail.at.rewind.id)
+        if tail.at.through is not None:
+            self._watermarks.restart(tail.feed, tail.at.through - _TICK)
+            await self._announce(tail, tail.at.through - _TICK)
+
+    async def _save_at_last(self, tail: "_Tail") -> None:
+        """Save on the way out; failing costs a few repeats, while raising would hide why we leave."""
+        try:
+            if tail.dirty:
+                await tail.save()
+        except Exception as error:  # noqa: BLE001 - must not replace the cancellation or error in flight
+            log.warning("relay_checkpoint_unsaved", topic=self._topic, feed=tail.feed, **describe(error))
+
+    async def _set_back(self, feed: str, moment: datetime, rewind: Rewind) -> bool:
+        document = self._document(feed)
+        at = await document.load()
+        if at.through is not None and at.through >= moment:
+            at = Checkpoint(await self._store.cursor_at(feed, moment), moment)
+        try:
+            await document.save(msgspec.structs.replace(at, rewind=rewind))
+        except DocumentConflict:
+            return False
+        return True
+
+    async def _waiting_s(self, feed: str) -> float:
+        tail = self._tails.get(feed)
+        at = tail.at if tail else await self._document(feed).load()
+        page = await self._store.read_feed(feed, at.cursor, 1)
+        return max((self._clock() - page.events[0].time).total_seconds(), 0.0) if page.events else 0.0
+
+    def _document(self, feed: str) -> CheckpointDocument:
+        return CheckpointDocument(self._views, f"relay/{self._topic}/{feed}")
+
+
+class _Tail:
+    """One feed's place: `at` runs ahead of the saved checkpoint while `dirty`."""
+
+    def __init__(self, feed: str, document: CheckpointDocument) -> None:
+        self.feed = feed
+        self.document = document
+        self.at = Checkpoint()
+        self.dirty = False
+        self.kept_at = time.monotonic()
+
+    def advance(self, page: FeedPage) -> None:
+        self.at = Checkpoint(page.cursor, page.events[-1].time, self.at.rewind)
+        self.dirty = True
+
+    def end_rewind(self) -> None:
+        """The feed's end is reached, so every event up to the rewind's `until` has gone out again."""
+        if self.at.rewind is not None:
+            self.at = msgspec.structs.replace(self.at, rewind=None)
+            self.dirty = True
+
+    def copy_of(self, message: OutgoingMessage, time: datetime) -> OutgoingMessage:
+        """Return `message`, under an id of its own if its first publication came before the rewind."""
+        rewind = self.at.rewind
+        if rewind is None or time > rewind.until:
+            return message
+        message_id = f"{message.message_id or message.envelope.id}~w{rewind.id}"
+        return msgspec.structs.replace(message, message_id=message_id)
+
+    def upkeep_due_in_s(self, now: float) -> float:
+        return self.kept_at + (SAVE_EVERY_S if self.dirty else LOOK_EVERY_S) - now
+
+    async def save(self) -> None:
+        await self.document.save(self.at)
+        self.dirty = False
