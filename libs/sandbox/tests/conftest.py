@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from zekt_sandbox import GitHubSandbox
+from zekt_sandbox.github.state import generate_private_key
 
 CI = ".github/workflows/ci.yml"
 
@@ -70,9 +71,14 @@ class Receiver:
         return web.Response(status=self.status, text="noted")
 
 
+@pytest.fixture(scope="session")
+def private_key_pem() -> str:
+    return generate_private_key()
+
+
 @pytest.fixture
-async def sandbox() -> AsyncIterator[GitHubSandbox]:
-    async with GitHubSandbox.start() as running:
+async def sandbox(private_key_pem: str) -> AsyncIterator[GitHubSandbox]:
+    async with GitHubSandbox.start(private_key_pem=private_key_pem) as running:
         running.create_repository("acme/provider")
         running.create_workflow("acme/provider", CI, name="CI")
         running.create_repository("beta/consumer")

@@ -1,6 +1,7 @@
 """Workflows and runs."""
 
 import operator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -35,7 +36,8 @@ async def list_runs(request: web.Request) -> web.Response:
     core = request.config_dict[CORE]
     repository = core.auth.repository(request, "actions", "read")
     runs = [attempts[-1] for attempts in core.state.runs.values() if attempts[-1].repository is repository]
-    chosen = [run for run in reversed(runs) if _matches(request, run)]
+    created = _created_range(request.query.get("created", "*..*"))
+    chosen = [run for run in reversed(runs) if _matches(request, run) and created(iso(run.created_at))]
     return page(request, chosen, run_json, "workflow_runs")
 
 
@@ -80,19 +82,18 @@ def _matches(request: web.Request, run: WorkflowRun) -> bool:
     asked = {"event": run.event, "branch": run.head_branch, "head_sha": run.head_sha, "actor": run.actor.login}
     if any(query.get(name, value) != value for name, value in asked.items()):
         return False
-    if query.get("status", run.status) not in (run.status, run.conclusion):
-        return False
-    return "created" not in query or _created_within(query["created"], run.created_at)
+    return query.get("status", run.status) in (run.status, run.conclusion)
 
 
-def _created_within(expression: str, created_at: float) -> bool:
+def _created_range(expression: str) -> Callable[[str], bool]:
     """GitHub's search syntax for dates: `>=T`, `<T`, `T..U`, or one day."""
     for sign, fits in _COMPARISONS.items():
         if expression.startswith(sign):
-            return bool(fits(iso(created_at), _instant(expression.removeprefix(sign))))
+            bound = _instant(expression.removeprefix(sign))
+            return lambda created: bool(fits(created, bound))
     first, _, last = expression.partition("..")
     earliest, latest = _instant(first), _instant(last or first, end_of_day=True)
-    return earliest <= iso(created_at) <= latest
+    return lambda created: earliest <= created <= latest
 
 
 def _instant(text: str, *, end_of_day: bool = False) -> str:

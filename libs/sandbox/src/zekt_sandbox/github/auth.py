@@ -79,7 +79,7 @@ class Authenticator:
         self._check_claims(claims)
 
     def _check_claims(self, claims: dict[str, Any]) -> None:
-        now = self._state.clock.now()
+        now = self._state.clock.machine_now()
         issued, expires, issuer = claims.get("iat"), claims.get("exp"), claims.get("iss")
         if str(issuer) not in (str(self._state.app.id), self._state.app.client_id):
             raise GitHubError(404, "Integration not found")

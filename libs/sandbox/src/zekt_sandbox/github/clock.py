@@ -14,6 +14,10 @@ class Clock:
         """Seconds since the epoch."""
         return time.time() + self._offset_s
 
+    def machine_now(self) -> float:
+        """The machine's own time, which JWTs go by: their other end cannot follow the offset."""
+        return time.time()
+
     def advance(self, seconds: float) -> None:
         """Move this clock alone; the machine's stays."""
         self._offset_s += seconds

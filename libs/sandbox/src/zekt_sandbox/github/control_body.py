@@ -62,6 +62,10 @@ class Body:
                 raise InvalidControlError(f"{name!r} is unknown or of the wrong type; known: {sorted(hints)}")
         return cast("Options", self._members)
 
+    def members(self) -> dict[str, Any]:
+        """All other members, for a control that checks them itself."""
+        return self._members
+
     def end(self) -> None:
         """Expect nothing more.
 

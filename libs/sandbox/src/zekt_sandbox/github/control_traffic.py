@@ -165,7 +165,7 @@ async def get_limits(request: web.Request) -> web.Response:
 async def set_limits(request: web.Request) -> web.Response:
     """Change rate limits."""
     body = await Body.read(request)
-    return web.json_response(asdict(controls(request).set_limits(**body.rest(dict))))
+    return web.json_response(asdict(controls(request).set_limits(**body.members())))
 
 
 @routes.post("/clock")

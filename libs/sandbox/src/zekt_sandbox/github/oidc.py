@@ -72,7 +72,7 @@ class OidcIssuer:
 
     def claims(self, run: WorkflowRun, *, audience: str = AUDIENCE, expires_in_s: int = LIFE_S) -> dict[str, Any]:
         """All claims that GitHub puts into a token of a job of `run`."""
-        now = int(self._clock.now())
+        now = int(self._clock.machine_now())
         times = {"iat": now, "nbf": now - LIFE_S, "exp": now + expires_in_s}
         return {"jti": str(uuid.uuid4()), "aud": audience, "iss": self.url, **times, **run_claims(run)}
 

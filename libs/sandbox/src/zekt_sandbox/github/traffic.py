@@ -1,6 +1,5 @@
 """Controls over what happens: runs and their webhooks, OIDC tokens, dispatches received, faults and limits."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
@@ -142,7 +141,7 @@ class TrafficControls:
 
     def app_jwt(self, **claims: Any) -> str:
         """A JWT of the App as a client would make it, with any claim replaced."""
-        app, now = self._core.state.app, int(time.time())
+        app, now = self._core.state.app, int(self._core.state.clock.machine_now())
         honest = {"iss": str(app.id), "iat": now - _DRIFT_S, "exp": now + _JWT_LIFE_S}
         return jwt.encode({**honest, **claims}, app.private_key_pem, algorithm="RS256")
 
@@ -191,7 +190,7 @@ class TrafficControls:
         return self._core.limiter.limits
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the stand-in's clock, so that tokens expire and limits reset without waiting."""
+        """Move the clock, so that installation tokens expire and limits reset without waiting; JWTs do not follow."""
         self._core.state.clock.advance(seconds)
 
     def deliveries(self) -> list[HookDelivery]:
