@@ -1,0 +1,1 @@
+"""Benchmarks: what was measured, how, and side by side with what."""
