@@ -1,0 +1,176 @@
+"""The projector: folds a service's own events into its views, exactly once.
+
+Changes and checkpoint are one write, so that a crash leaves both or neither.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from zekt_common.clock import Clock, utc_now
+from zekt_common.envelope import Envelope
+from zekt_common.errors import DocumentConflict
+from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument
+from zekt_common.kit.supervision import supervise
+from zekt_common.ports import EventStore, FeedPage, Put, Remove, Views
+
+Change = Put | Remove
+Project = Callable[[Envelope], Sequence[Change]]
+
+PAGE = 500
+KEEP_EVERY_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Projector:
+    """Writes what `project` makes of each own event; of several changes to one document the last wins.
+
+    Several may run, in one process or in many: whoever finds the checkpoint moved goes on from there.
+    """
+
+    def __init__(self, store: EventStore, views: Views, *, name: str, project: Project, clock: Clock = utc_now) -> None:
+        self._store, self._views = store, views
+        self._name = name
+        self._project = project
+        self._clock = clock
+        self._tails: dict[str, _Tail] = {}
+        self._progress = asyncio.Event()
+        self.caught_up = asyncio.Event()
+        self.projected = 0
+
+    async def run(self) -> None:
+        """Project until cancelled; whatever fails is logged and tried again."""
+        await supervise(f"projector/{self._name}", self._follow_all)
+
+    async def wait_for(self, moment: datetime) -> None:
+        """Return once everything stamped up to `moment` is in the views: an append's `time`, to read your own write."""
+        for feed in await self._store.feeds():
+            progress = self._progress
+            while (event := await self._first_missing(feed)) is not None and event.time <= moment:
+                await progress.wait()
+                progress = self._progress
+
+    async def lag(self) -> float:
+        """Return for how many seconds the oldest event not yet in the views has been waiting; 0 when none is."""
+        missing = [await self._first_missing(feed) for feed in await self._store.feeds()]
+        waiting = [(self._clock() - event.time).total_seconds() for event in missing if event is not None]
+        return max(waiting, default=0.0)
+
+    async def rebuild(self, partitions: Sequence[str] = ()) -> None:
+        """Empty `partitions` and project everything from the beginning, by whoever runs.
+
+        Until that is done queries find less than there is: `caught_up` is cleared where the projector runs.
+        """
+        for partition in partitions:
+            while documents := await self._views.listing(partition):
+                await self._views.write([Remove(partition=partition, id=document.id) for document in documents])
+        for feed in await self._store.feeds():
+            while not await self._reset(feed):
+                log.info("projector_rebuild_contended", projector=self._name, feed=feed)
+
+    async def _follow_all(self) -> None:
+        feeds = await self._store.feeds()
+        self._tails = {feed: _Tail(feed, self._document(feed)) for feed in feeds}
+        async with asyncio.TaskGroup() as group:
+            for tail in self._tails.values():
+                group.create_task(self._follow(tail))
+
+    async def _follow(self, tail: "_Tail") -> None:
+        tail.at = await tail.document.load()
+        while True:
+            try:
+                await self._step(tail)
+            except DocumentConflict:
+                await self._go_on_from_stored(tail)
+
+    async def _step(self, tail: "_Tail") -> None:
+        page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
+        if page.events:
+            await self._apply(tail, page)
+        else:
+            self._note_end(tail)
+            await self._store.wait(tail.feed, tail.at.cursor, timeout_s=KEEP_EVERY_S)
+        await self._keep(tail)
+
+    async def _apply(self, tail: "_Tail", page: FeedPage) -> None:
+        after = Checkpoint(page.cursor, page.events[-1].time)
+        changes = self._changes(page.events)
+        if changes:
+            await tail.document.save(after, changes)
+        tail.at, tail.dirty = after, not changes
+        self.projected += len(page.events)
+        self._tell_progress()
+
+    def _changes(self, events: Sequence[Envelope]) -> list[Change]:
+        """Return the last change of each document: one write holds a document once."""
+        latest: dict[tuple[str, str], Change] = {}
+        for event in events:
+            for change in self._project(event):
+                latest[change.partition, change.id] = change
+        return list(latest.values())
+
+    async def _keep(self, tail: "_Tail") -> None:
+        """Save a checkpoint that moved without changes, and notice when somebody has set it back.
+
+        Raises:
+            DocumentConflict: somebody else has moved it.
+        """
+        if time.monotonic() - tail.kept_at < KEEP_EVERY_S:
+            return
+        tail.kept_at = time.monotonic()
+        if tail.dirty:
+            await tail.document.save(tail.at)
+            tail.dirty = False
+        elif await tail.document.moved():
+            await self._go_on_from_stored(tail)
+
+    async def _go_on_from_stored(self, tail: "_Tail") -> None:
+        tail.at, tail.dirty = await tail.document.load(), False
+        if not tail.at.cursor:
+            log.info("projector_rebuilding", projector=self._name, feed=tail.feed)
+            tail.ended = False
+            self.caught_up.clear()
+        self._tell_progress()
+
+    def _note_end(self, tail: "_Tail") -> None:
+        tail.ended = True
+        if all(other.ended for other in self._tails.values()):
+            self.caught_up.set()
+
+    def _tell_progress(self) -> None:
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    async def _first_missing(self, feed: str) -> Envelope | None:
+        tail = self._tails.get(feed)
+        at = tail.at if tail else await self._document(feed).load()
+        page = await self._store.read_feed(feed, at.cursor, 1)
+        return page.events[0] if page.events else None
+
+    async def _reset(self, feed: str) -> bool:
+        document = self._document(feed)
+        await document.load()
+        try:
+            await document.save(Checkpoint())
+        except DocumentConflict:
+            return False
+        return True
+
+    def _document(self, feed: str) -> CheckpointDocument:
+        return CheckpointDocument(self._views, f"projector/{self._name}/{feed}")
+
+
+class _Tail:
+    """One feed's place: `at` runs ahead of the saved checkpoint while `dirty`."""
+
+    def __init__(self, feed: str, document: CheckpointDocument) -> None:
+        self.feed = feed
+        self.document = document
+        self.at = Checkpoint()
+        self.dirty = False
+        self.ended = False
+        self.kept_at = time.monotonic()
