@@ -115,4 +115,4 @@ async def test_an_accepted_dispatch_can_start_a_run(sandbox: GitHubSandbox, call
     await sandbox.settle()
     runs = await caller.call("GET", "/repos/beta/consumer/actions/runs?event=repository_dispatch", credential=token)
     assert [run["conclusion"] for run in runs.json["workflow_runs"]] == ["success"]
-    assert [json.loads(body)["action"] for _, body in receiver.requests] == ["requested", "completed"]
+    assert [json.loads(body)["action"] for _, body in receiver.requests] == ["requested", "in_progress", "completed"]

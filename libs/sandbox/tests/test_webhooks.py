@@ -47,8 +47,9 @@ async def test_a_payload_has_the_size_of_githubs(sandbox: GitHubSandbox, receive
 async def test_a_started_run_is_told_before_it_completes(sandbox: GitHubSandbox, receiver: Any) -> None:
     run = await sandbox.start_run("acme/provider", CI)
     await sandbox.complete_run(run.id)
-    actions = [json.loads(body)["action"] for _, body in receiver.requests]
-    assert actions == ["requested", "in_progress", "completed"]
+    told = [json.loads(body) for _, body in receiver.requests]
+    assert [one["action"] for one in told] == ["requested", "in_progress", "completed"]
+    assert [one["workflow_run"]["status"] for one in told] == ["queued", "in_progress", "completed"]
 
 
 async def test_one_completion_reaches_two_hooks_with_one_guid(sandbox: GitHubSandbox, receiver: Any) -> None:

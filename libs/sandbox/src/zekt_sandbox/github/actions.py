@@ -64,7 +64,7 @@ async def rerun(request: web.Request) -> web.Response:
     if last.status != "completed":
         raise GitHubError(403, "This workflow is already running")
     attempt = core.state.next_attempt(last.id)
-    core.sender.later(partial(core.runs.tell, attempt, "requested"))
+    core.sender.later(partial(core.runs.announce, attempt))
     return web.json_response({}, status=201)
 
 

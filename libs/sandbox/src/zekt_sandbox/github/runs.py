@@ -90,6 +90,14 @@ class RunBook:
         run.status, run.conclusion, run.updated_at = "completed", conclusion, self._state.clock.now()
         return run
 
+    async def announce(self, run: WorkflowRun) -> None:
+        """Tell the hooks that a run was queued and then that it is in progress."""
+        run.status = "queued"
+        await self.tell(run, "requested")
+        if run.status == "queued":  # someone may have completed it while the webhook was on its way
+            run.status = "in_progress"
+            await self.tell(run, "in_progress")
+
     async def tell(self, run: WorkflowRun, action: str, **options: Unpack[SendOptions]) -> list[HookDelivery]:
         """Send the run's webhook through its hooks, one after the other, and return what became of each."""
         sent: list[HookDelivery] = []
@@ -103,7 +111,7 @@ class RunBook:
         if repository.reaction is None:
             return
         run = self.start(repository, repository.reaction.workflow, event="repository_dispatch")
-        await self.tell(run, "requested")
+        await self.announce(run)
         if repository.reaction.conclusion is not None:
             await self.tell(self.complete(run.id, repository.reaction.conclusion), "completed")
 

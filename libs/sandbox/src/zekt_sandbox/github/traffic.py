@@ -55,8 +55,7 @@ class TrafficControls:
         """
         run = self._core.runs.start(self._core.state.repository(repository), workflow, **options)
         if send:
-            await self._core.runs.tell(run, "requested")
-            await self._core.runs.tell(run, "in_progress")
+            await self._core.runs.announce(run)
         return run
 
     async def complete_run(
@@ -91,14 +90,14 @@ class TrafficControls:
         return await self._core.sender.send(self._core.sender.prepare_event(event, payload, hook))
 
     async def rerun(self, run_id: int, *, send: bool = True) -> WorkflowRun:
-        """Start another attempt of a run under the same run id.
+        """Start another attempt of a run under the same run id, and tell the hooks as `start_run` does.
 
         Raises:
             UnknownNameError: there is no such run.
         """
         attempt = self._core.state.next_attempt(run_id)
         if send:
-            await self._core.runs.tell(attempt, "requested")
+            await self._core.runs.announce(attempt)
         return attempt
 
     async def run_workflow(
