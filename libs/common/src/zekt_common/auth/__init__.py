@@ -1,0 +1,1 @@
+"""Who is calling: GitHub Actions runs, other services, the operator."""

@@ -1,0 +1,131 @@
+"""Settings from the environment: every missing or malformed variable is named at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from zekt_common.errors import SettingsError
+
+LogFormat = Literal["console", "json"]
+_MAX_PORT = 65535
+
+
+class EnvironmentReader:
+    """Reads variables, collecting what is wrong with them; `check` raises it all once everything was read.
+
+    An empty variable counts as missing. What a reading method returns after a problem is a placeholder.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._problems: list[str] = []
+
+    def text(self, name: str, *, default: str | None = None) -> str:
+        """Return the variable's value without surrounding space; required unless there is a default."""
+        value = self._env.get(name, "").strip()
+        if value:
+            return value
+        if default is None:
+            self.reject(name, "is not set")
+        return default or ""
+
+    def optional(self, name: str) -> str | None:
+        """Return the variable's value, or None when it is not set."""
+        return self._env.get(name, "").strip() or None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the comma separated values, none when the variable is not set."""
+        return tuple(part for part in map(str.strip, self._env.get(name, "").split(",")) if part)
+
+    def number(self, name: str, *, default: int | None = None, minimum: int = 1, maximum: int = 2**63) -> int:
+        """Return a whole number within the bounds."""
+        value = self.text(name, default=None if default is None else str(default))
+        if not value:
+            return minimum
+        if not (value.isascii() and value.isdigit() and minimum <= int(value) <= maximum):
+            self.reject(name, f"must be a whole number from {minimum} to {maximum}, not {value!r}")
+            return minimum
+        return int(value)
+
+    def port(self, name: str, *, default: int) -> int:
+        """Return a TCP port; 0 lets the system choose."""
+        return self.number(name, default=default, minimum=0, maximum=_MAX_PORT)
+
+    def path(self, name: str, *, default: str | None = None) -> Path:
+        """Return a path, with `~` expanded."""
+        return Path(self.text(name, default=default)).expanduser()
+
+    def file(self, name: str) -> bytes:
+        """Return the content of the file that the variable names."""
+        path = self.path(name)
+        if not self.optional(name):
+            return b""
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            self.reject(name, f"names {path}, which cannot be read: {error.strerror}")
+            return b""
+
+    def url(self, name: str, *, default: str | None = None) -> str:
+        """Return an http or https URL without a trailing slash, query or credentials."""
+        value = self.text(name, default=default).rstrip("/")
+        if value and not _is_plain_url(value):
+            self.reject(name, f"must be an http(s) URL without query or credentials, not {value!r}")
+        return value
+
+    def log_format(self, name: str) -> LogFormat:
+        """Return `console` (the default) or `json`."""
+        value = self.text(name, default="console")
+        if value not in ("console", "json"):
+            self.reject(name, f"must be console or json, not {value!r}")
+        return "json" if value == "json" else "console"
+
+    def reject(self, name: str, problem: str) -> None:
+        """Note that the variable is unusable; `problem` continues the sentence that starts with its name."""
+        self._problems.append(f"{name} {problem}")
+
+    def check(self) -> None:
+        """Pass if everything read so far was usable.
+
+        Raises:
+            SettingsError: it names every variable that was not.
+        """
+        if self._problems:
+            raise SettingsError("; ".join(self._problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSettings:
+    """Where a process listens, keeps its data and how it logs."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    internal_port: int = 8079
+    data_dir: Path = Path(".zekt")
+    log_format: LogFormat = "console"
+
+    @classmethod
+    def read(cls, reader: EnvironmentReader) -> "HostSettings":
+        """Return the settings in the reader's environment; what is wrong with them stays with the reader."""
+        return cls(
+            host=reader.text("ZEKT_HOST", default="127.0.0.1"),
+            port=reader.port("ZEKT_PORT", default=8080),
+            internal_port=reader.port("ZEKT_INTERNAL_PORT", default=8079),
+            data_dir=reader.path("ZEKT_DATA_DIR", default="./.zekt"),
+            log_format=reader.log_format("ZEKT_LOG_FORMAT"),
+        )
+
+
+def _is_plain_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+            and not (parts.query or parts.fragment or parts.username is not None)
+        )
+    except ValueError:
+        return False
