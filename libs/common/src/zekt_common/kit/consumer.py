@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind
 
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts import topology
@@ -22,6 +23,7 @@ from zekt_common.kit.settlement import Complete, DeadLetter, Handler, Release, R
 from zekt_common.kit.supervision import DRAIN_S, describe, finish, growing_pause_s, supervise
 from zekt_common.ports import Bus, ReceivedMessage
 from zekt_common.schemas import Schemas, Upcast
+from zekt_common.telemetry.tracing import span
 
 RECEIVE_S = 0.5
 FIRST_RETRY_S = 0.5
@@ -37,6 +39,7 @@ log = structlog.get_logger()
 class Consumer:
     """One subscription's loop. Handlers must recognise repeats themselves, by the envelope's id.
 
+    Each runs in a span, whose context is the `traceparent` of the envelope it gets: what it stores is traced below it.
     `outcomes` counts settlements by kind; `age_s` is how old the event in the newest taken-up message was.
     """
 
@@ -175,8 +178,10 @@ class Consumer:
 
     async def _handle(self, message: ReceivedMessage, envelope: Envelope) -> Settlement | Release:
         try:
-            event = self._schemas.decode(envelope)
-            settlement = await self._handlers[envelope.type](event, envelope)
+            with span(f"handle {envelope.type}", envelope.traceparent, kind=SpanKind.CONSUMER) as handling:
+                event = self._schemas.decode(envelope)
+                cause = msgspec.structs.replace(envelope, traceparent=handling.traceparent)
+                settlement = await self._handlers[envelope.type](event, cause)
         except msgspec.ValidationError:
             return DeadLetter(f"data is no {envelope.type} of schema version {envelope.schemaversion}")
         except StorageUnusable as error:
