@@ -1,0 +1,135 @@
+"""The way of every request through the host: body limit, operator check, span, metric, and errors as JSON."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+import structlog
+from aiohttp import web
+from opentelemetry.trace import SpanKind
+
+from zekt_common.auth.operator import check_operator
+from zekt_common.errors import StorageUnusable
+from zekt_common.kit.errors import Refusal
+from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.telemetry.metrics import REQUEST_DURATION
+from zekt_common.telemetry.tracing import span
+
+RETRY_SOON = {"Retry-After": "2"}
+_SERVER_ERROR = 500
+
+log = structlog.get_logger()
+
+
+class Phase(StrEnum):
+    """Where a host is in its life; requests are handled while it is RUNNING or STOPPING."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Endpoint:
+    """One route as the host serves it."""
+
+    def __init__(self, route: Route, phase: Callable[[], Phase], operator_token: str) -> None:
+        self.route = route
+        self._name = f"{route.method} {route.path}"
+        self._phase = phase
+        self._operator_token = operator_token if route.requires is Access.OPERATOR else ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer the request; whatever goes wrong becomes a JSON error."""
+        began = time.perf_counter()
+        with span(self._name, request.headers.get("traceparent"), kind=SpanKind.SERVER) as current:
+            response = await self._answer(request)
+            if response.status >= _SERVER_ERROR:
+                current.failed(str(response.status))
+        REQUEST_DURATION.record(
+            time.perf_counter() - began, method=self.route.method, route=self.route.path, status=response.status
+        )
+        return response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self.route.handler(self._admitted(request))
+        except Refusal as refusal:
+            return refusal.response()
+        except web.HTTPException as error:
+            return refusal_of(request, error).response()
+        except StorageUnusable as error:
+            log.error("storage_unusable", route=self._name, reason=str(error))  # noqa: TRY400 - a condition, not a bug
+            return _storage_unusable().response()
+        except (web.RequestPayloadError, ConnectionError, asyncio.IncompleteReadError):
+            return Refusal(400, "body_incomplete", "The connection ended before the body did.").response()
+        except Exception:  # the last line of defence: the caller learns nothing, the log all
+            log.exception("request_failed", route=self._name)
+            return _unexpected().response()
+
+    def _admitted(self, request: web.Request) -> web.Request:
+        """Return the request with its body bounded, if it may reach the handler at all."""
+        if self._phase() is Phase.STARTING:
+            raise Refusal(503, "starting", "The service is starting. Try again shortly.", headers=RETRY_SOON)
+        if self._operator_token:
+            check_operator(self._operator_token, request.headers, request.remote)
+        length = request.content_length
+        if length is None:  # chunked or no body: counted while it is read
+            return request.clone(client_max_size=max(1, self.route.max_body_bytes)) if request.body_exists else request
+        if length > self.route.max_body_bytes:
+            raise _too_large(self.route.max_body_bytes)
+        return request
+
+
+@web.middleware
+async def unmatched_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what no route matches (404, 405) as JSON."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return refusal_of(request, error).response()
+
+
+def routed(
+    routes: Sequence[Route], phase: Callable[[], Phase], operator_token: str, *, probes: Sequence[Route] = ()
+) -> web.Application:
+    """Return an application that serves these routes, the probes in every phase."""
+    largest = max((route.max_body_bytes for route in routes), default=1)
+    app = web.Application(middlewares=[unmatched_as_json], client_max_size=max(1, largest))
+    endpoints = [Endpoint(probe, lambda: Phase.RUNNING, operator_token) for probe in probes]
+    endpoints += [Endpoint(route, phase, operator_token) for route in routes]
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.route.method, endpoint.route.path, endpoint.handle)
+    return app
+
+
+def refusal_of(request: web.Request, error: web.HTTPException) -> Refusal:
+    """Return what aiohttp raised in our own words."""
+    match error:
+        case web.HTTPNotFound():
+            return Refusal(404, "not_found", f"There is nothing at {request.path}.")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            detail = f"{request.path} does not answer {request.method}. It answers: {allowed}."
+            return Refusal(405, "method_not_allowed", detail, headers={"Allow": allowed})
+        case web.HTTPRequestEntityTooLarge():
+            return _too_large(request.client_max_size)
+        case _:
+            return Refusal(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+
+
+def _too_large(limit_bytes: int) -> Refusal:
+    return Refusal(413, "body_too_large", f"The body may have at most {limit_bytes} bytes here.")
+
+
+def _storage_unusable() -> Refusal:
+    return Refusal(
+        503,
+        "storage_unusable",
+        "Nothing can be stored now, so nothing was accepted. Try again; the service's log says what is wrong.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def _unexpected() -> Refusal:
+    return Refusal(500, "internal_error", "Something went wrong on our side. It was logged; try again later.")
