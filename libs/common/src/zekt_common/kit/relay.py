@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from zekt_common.clock import Clock, utc_now
+from zekt_common.clock import Clock, from_micros, utc_now
 from zekt_common.envelope import Envelope
 from zekt_common.errors import DocumentConflict
 from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument, Rewind
@@ -153,9 +153,9 @@ class Relay:
         if tail.at.rewind is None:
             return
         log.info("relay_rewound", topic=self._topic, feed=tail.feed, rewind_id=tail.at.rewind.id)
-        if tail.at.through is not None:
-            self._watermarks.restart(tail.feed, tail.at.through - _TICK)
-            await self._announce(tail, tail.at.through - _TICK)
+        through = from_micros(0) if tail.at.through is None else tail.at.through - _TICK
+        self._watermarks.restart(tail.feed, through)
+        await self._announce(tail, through)
 
     async def _save_at_last(self, tail: "_Tail") -> None:
         """Save on the way out; failing costs a few repeats, while raising would hide why we leave."""
