@@ -1,4 +1,4 @@
-"""The consumer loop: receives, decodes, runs handlers with bounded concurrency, and alone settles.
+"""The consumer loop: receives, runs handlers with bounded concurrency under a kept lock, and alone settles.
 
 Handlers answer `Complete`, `Retry` or `DeadLetter`; whatever they raise is retried with growing pauses. `attempt`,
 which travels in the message, decides when it is given up, so that poison blocks nobody.
@@ -6,32 +6,29 @@ which travels in the message, decides when it is given up, so that poison blocks
 
 import asyncio
 import contextlib
-from collections import Counter, OrderedDict
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import assert_never
 
-import msgspec
 import structlog
-from opentelemetry.trace import SpanKind
 
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts import topology
-from zekt_common.envelope import Envelope, Event, decode
-from zekt_common.errors import EventTampered, LockLost, StorageUnusable, UnknownSubscription
+from zekt_common.envelope import Event
+from zekt_common.errors import LockLost, UnknownSubscription
+from zekt_common.kit.handling import Handling
 from zekt_common.kit.lock_keeper import LockKeeper
 from zekt_common.kit.settlement import Complete, DeadLetter, Handler, Release, Retry, Settlement
-from zekt_common.kit.supervision import DRAIN_S, describe, finish, growing_pause_s, supervise
+from zekt_common.kit.supervision import DRAIN_S, describe, finish, supervise
 from zekt_common.ports import Bus, ReceivedMessage
-from zekt_common.schemas import Schemas, Upcast
-from zekt_common.telemetry.tracing import span
-
-RECEIVE_S = 0.5
-FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 60.0
-STORAGE_PAUSE_S = 1.0
-REMEMBERED_IDS = 20_000
+from zekt_common.schemas import Upcast
+from zekt_common.telemetry.metrics import CONSUMER_BACKLOG, CONSUMER_MESSAGES, DEAD_LETTERS
 
 __all__ = ["Complete", "Consumer", "DeadLetter", "Handler", "Retry", "Settlement"]
+
+RECEIVE_S = 0.5
+COUNT_BACKLOG_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -40,7 +37,7 @@ class Consumer:
     """One subscription's loop. Handlers must recognise repeats themselves, by the envelope's id.
 
     Each runs in a span, whose context is the `traceparent` of the envelope it gets: what it stores is traced below it.
-    `outcomes` counts settlements by kind; `age_s` is how old the event in the newest taken-up message was.
+    `outcomes` counts messages: completed, retried, dead_lettered, released, lost (the lock), unsettled (an error).
     """
 
     def __init__(  # noqa: PLR0913 - the optional ones are tuning
@@ -57,26 +54,29 @@ class Consumer:
     ) -> None:
         self._terms = terms or _terms(topic, subscription)
         self._receiver = bus.subscribe(topic, subscription)
-        self._handlers = {event.TYPE: handler for event, handler in handlers.items()}
-        self._schemas = Schemas(handlers, upcasts)
+        self._handling = Handling(self._terms, handlers, upcasts)
         self._concurrency = concurrency
         self._clock = clock
-        self._history = _History(REMEMBERED_IDS)
-        self._running: dict[asyncio.Task[None], ReceivedMessage] = {}
+        self._running: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._draining = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._before_caught_up: set[asyncio.Task[None]] | None = None
-        self._unknown_types: set[str] = set()
+        self._counted = (float("-inf"), 0)
         self.caught_up = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
-        self.age_s = 0.0
 
     @property
     def in_flight(self) -> int:
         """How many messages are being handled or settled."""
         return len(self._running)
+
+    @property
+    def age_s(self) -> float:
+        """How old the event in the message taken up last is, in seconds; 0 before the first."""
+        newest = self._handling.newest
+        return max((self._clock() - newest).total_seconds(), 0.0) if newest else 0.0
 
     async def backlog(self) -> int:
         """Return how many messages are waiting, locked or scheduled."""
@@ -85,12 +85,14 @@ class Consumer:
     async def run(self) -> None:
         """Handle messages until drained or cancelled; whatever fails is logged and tried again."""
         self._stopped.clear()
+        unwatch = CONSUMER_BACKLOG.watch(lambda: self._counted[1], subscription=self._terms.name)
         try:
             await supervise(f"consumer/{self._terms.topic}/{self._terms.name}", self._receive_all)
         except asyncio.CancelledError:
             await finish(list(self._running), within_s=0)  # each gives its message back
             raise
         finally:
+            unwatch()
             self._stopped.set()
 
     async def drain(self, *, within_s: float = DRAIN_S) -> None:
@@ -112,6 +114,7 @@ class Consumer:
                 self._start(messages)
             else:
                 self._note_empty()
+            await self._count_backlog()
 
     async def _wait_for_room(self) -> int:
         """Return how many more messages may be taken up; none while draining."""
@@ -123,11 +126,11 @@ class Consumer:
     def _start(self, messages: Sequence[ReceivedMessage]) -> None:
         for message in messages:
             task = asyncio.create_task(self._process(message))
-            self._running[task] = message
+            self._running.add(task)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        self._running.discard(task)
         self._room.set()
         if self._before_caught_up is not None:
             self._before_caught_up.discard(task)
@@ -143,87 +146,52 @@ class Consumer:
         if not self._before_caught_up:
             self.caught_up.set()
 
+    async def _count_backlog(self) -> None:
+        if time.monotonic() - self._counted[0] > COUNT_BACKLOG_EVERY_S:
+            self._counted = (time.monotonic(), await self._receiver.backlog())
+
     async def _process(self, message: ReceivedMessage) -> None:
         """Handle and settle one message; never raises, except when cancelled, and then gives the message back."""
         lock = LockKeeper(self._receiver.renew, message, self._terms.lock_s / 2)
         try:
-            outcome = await self._outcome(message)
-            await self._settle(message, outcome)
-            self.outcomes[type(outcome).__name__.lower()] += 1
+            outcome = await self._settle(message, await self._handling.settlement(message))
         except LockLost:
-            self.outcomes["locklost"] += 1
-            log.warning("message_lock_lost", **self._ids(message))
+            outcome = "lost"
+            log.warning("message_lock_lost", **self._handling.ids(message))
         except asyncio.CancelledError:
             await self._give_back([message])
             raise
         except Exception as error:  # noqa: BLE001 - the lock expires and the message comes again
-            self.outcomes["unsettled"] += 1
-            log.error("message_settlement_failed", **self._ids(message), **describe(error))  # noqa: TRY400 - as below
+            outcome = "unsettled"
+            log.error(  # noqa: TRY400 - a traceback may quote a payload
+                "message_settlement_failed", **self._handling.ids(message), **describe(error)
+            )
         finally:
             lock.stop()
+        self.outcomes[outcome] += 1
+        CONSUMER_MESSAGES.add(subscription=self._terms.name, outcome=outcome)
 
-    async def _outcome(self, message: ReceivedMessage) -> Settlement | Release:
-        try:
-            envelope = decode(message.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return DeadLetter("not an envelope")
-        self.age_s = max((self._clock() - envelope.time).total_seconds(), 0.0)
-        if not self._history.admits(envelope):
-            log.error("event_tampered", envelope_id=envelope.id, commitid=envelope.commitid, **self._ids(message))
-            self.outcomes["tampered"] += 1
-            return DeadLetter(f"{EventTampered.__name__}: {envelope.id} is known under another commit id")
-        if envelope.type not in self._schemas:
-            return self._ignore(envelope)
-        return await self._handle(message, envelope)
-
-    async def _handle(self, message: ReceivedMessage, envelope: Envelope) -> Settlement | Release:
-        try:
-            with span(f"handle {envelope.type}", envelope.traceparent, kind=SpanKind.CONSUMER) as handling:
-                event = self._schemas.decode(envelope)
-                cause = msgspec.structs.replace(envelope, traceparent=handling.traceparent)
-                settlement = await self._handlers[envelope.type](event, cause)
-        except msgspec.ValidationError:
-            return DeadLetter(f"data is no {envelope.type} of schema version {envelope.schemaversion}")
-        except StorageUnusable as error:
-            return await self._wait_for_storage(message, error)
-        except Exception as error:  # noqa: BLE001 - a handler's error is this message's, not the loop's
-            return self._after_error(message, envelope, error)
-        if isinstance(settlement, Retry) and message.attempt >= self._terms.max_attempts:
-            return DeadLetter(f"asked for a retry {message.attempt} times")
-        return settlement
-
-    def _after_error(self, message: ReceivedMessage, envelope: Envelope, error: Exception) -> Settlement:
-        log.error(
-            "handler_failed", envelope_id=envelope.id, subject=envelope.subject, **self._ids(message), **describe(error)
-        )
-        if message.attempt >= self._terms.max_attempts:
-            return DeadLetter(f"handler failed {message.attempt} times: {type(error).__name__}")
-        return Retry(growing_pause_s(message.attempt, first_s=FIRST_RETRY_S, longest_s=LONGEST_RETRY_S))
-
-    async def _wait_for_storage(self, message: ReceivedMessage, error: StorageUnusable) -> Release:
-        """Pause and give the message back unburnt: a full disk is no message's fault."""
-        log.error("handler_storage_unusable", **self._ids(message), **describe(error))
-        await asyncio.sleep(STORAGE_PAUSE_S)
-        return Release()
-
-    def _ignore(self, envelope: Envelope) -> Complete:
-        self.outcomes["unknown"] += 1
-        if envelope.type not in self._unknown_types:
-            self._unknown_types.add(envelope.type)
-            log.info("unknown_message_type_ignored", type=envelope.type, subscription=self._terms.name)
-        return Complete()
-
-    async def _settle(self, message: ReceivedMessage, settlement: Settlement | Release) -> None:
+    async def _settle(self, message: ReceivedMessage, settlement: Settlement | Release) -> str:
         match settlement:
             case Complete():
                 await self._receiver.complete(message)
+                return "completed"
             case Retry(after_s):
                 await self._receiver.retry(message, after_s=after_s)
+                return "retried"
             case DeadLetter(reason):
-                log.warning("message_dead_lettered", reason=reason, **self._ids(message))
-                await self._receiver.dead_letter(message, reason)
+                await self._dead_letter(message, reason)
+                return "dead_lettered"
             case Release():
                 await self._receiver.release([message])
+                return "released"
+            case _:
+                assert_never(settlement)
+
+    async def _dead_letter(self, message: ReceivedMessage, reason: str) -> None:
+        await self._receiver.dead_letter(message, reason)
+        DEAD_LETTERS.add(subscription=self._terms.name)
+        log.warning("message_dead_lettered", reason=reason, **self._handling.ids(message))
 
     async def _give_back(self, messages: Sequence[ReceivedMessage]) -> None:
         """Release on the way out; failing only means that the locks must expire first."""
@@ -231,30 +199,6 @@ class Consumer:
             await self._receiver.release(messages)
         except Exception as error:  # noqa: BLE001 - must not replace the cancellation in flight
             log.warning("messages_not_released", messages=len(messages), **describe(error))
-
-    def _ids(self, message: ReceivedMessage) -> dict[str, Any]:
-        return {
-            "topic": self._terms.topic,
-            "subscription": self._terms.name,
-            "message_id": message.message_id,
-            "attempt": message.attempt,
-        }
-
-
-class _History:
-    """The commit ids of the envelopes seen last, by which a forged repeat shows."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._commits: OrderedDict[str, str] = OrderedDict()
-
-    def admits(self, envelope: Envelope) -> bool:
-        """Remember the envelope; False if its id is known with another commit id."""
-        known = self._commits.setdefault(envelope.id, envelope.commitid)
-        self._commits.move_to_end(envelope.id)
-        if len(self._commits) > self._limit:
-            self._commits.popitem(last=False)
-        return known == envelope.commitid
 
 
 def _terms(topic: str, subscription: str) -> topology.Subscription:
