@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 CONTENT_LENGTH = b"content-length:"
 
@@ -39,8 +40,7 @@ class _Connection(asyncio.Protocol):
         self._answered: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     async def exchange(self, request: bytes, due: float) -> None:
         self._due = due

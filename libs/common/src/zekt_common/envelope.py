@@ -37,6 +37,20 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     accountid: str | None = None
 
 
+class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
+    """A new event whose body is encoded already, so that a writer needs nothing of the service that it comes from."""
+
+    type: str
+    schemaversion: int
+    data: bytes
+    source: str
+    subject: str
+    correlationid: str
+    causationid: str
+    traceparent: str | None
+    accountid: str | None
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One event as it is stored and as it travels; `data` stays encoded until somebody needs it."""
 
@@ -99,25 +113,45 @@ def new_commit_id() -> str:
     return secrets.token_hex(8)
 
 
+def encode_event(event: NewEvent) -> EncodedEvent:
+    """Return the event with its body encoded."""
+    return EncodedEvent(
+        event.body.TYPE,
+        event.body.SCHEMA_VERSION,
+        _encoder.encode(event.body),
+        event.source,
+        event.subject,
+        event.correlationid,
+        event.causationid,
+        event.traceparent,
+        event.accountid,
+    )
+
+
 def seal(event: NewEvent, *, stream: str, version: int, commitid: str, time: datetime) -> Envelope:
+    """Return the envelope of `event` at its place in its stream."""
+    return seal_encoded(encode_event(event), stream=stream, version=version, commitid=commitid, time=time)
+
+
+def seal_encoded(event: EncodedEvent, *, stream: str, version: int, commitid: str, time: datetime) -> Envelope:
     """Return the envelope of `event` at its place in its stream."""
     return Envelope(
         specversion="1.0",
         id=f"{stream}@{version}",
         source=event.source,
-        type=event.body.TYPE,
+        type=event.type,
         subject=event.subject,
         time=time,
         datacontenttype="application/json",
         stream=stream,
         version=version,
         commitid=commitid,
-        schemaversion=event.body.SCHEMA_VERSION,
+        schemaversion=event.schemaversion,
         correlationid=event.correlationid,
         causationid=event.causationid,
         traceparent=event.traceparent,
         accountid=event.accountid,
-        data=msgspec.Raw(_encoder.encode(event.body)),
+        data=msgspec.Raw(event.data),
     )
 
 

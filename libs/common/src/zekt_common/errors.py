@@ -14,6 +14,13 @@ class StreamConflict(ZektError):
         self.expected = expected
         self.actual = actual
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _stream_conflict, (self.stream, self.expected, self.actual)
+
+
+def _stream_conflict(stream: str, expected: int, actual: int) -> StreamConflict:
+    return StreamConflict(stream, expected=expected, actual=actual)
+
 
 class InvalidStream(ZektError):
     """The stream's name is empty, too long or has a character outside the allowed set."""

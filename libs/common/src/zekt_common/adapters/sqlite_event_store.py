@@ -12,7 +12,17 @@ import msgspec
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
-from zekt_common.envelope import Envelope, NewEvent, check_stream, decode_page, encode, new_commit_id, seal
+from zekt_common.envelope import (
+    EncodedEvent,
+    Envelope,
+    NewEvent,
+    check_stream,
+    decode_page,
+    encode,
+    encode_event,
+    new_commit_id,
+    seal_encoded,
+)
 from zekt_common.errors import StreamConflict
 from zekt_common.ports.event_store import FeedPage
 
@@ -47,8 +57,9 @@ _FEED_PAGE = """
 
 class _Append(msgspec.Struct, frozen=True, gc=False):
     stream: str
-    events: Sequence[NewEvent]
+    events: list[EncodedEvent]
     expected_version: int
+    clock: Clock
 
 
 class SqliteEventStore:
@@ -57,14 +68,15 @@ class SqliteEventStore:
     def __init__(self, database: SqliteDatabase, *, clock: Clock = utc_now) -> None:
         self._database = database
         self._clock = clock
-        self._latest_micros = 0
 
     async def append(self, stream: str, events: Sequence[NewEvent], /, *, expected_version: int) -> list[Envelope]:
         """Append all of `events` or none; see `EventStore.append`."""
         check_stream(stream)
         if not events:
             return []
-        return await self._database.write(self._append, _Append(stream, events, expected_version))
+        encoded = [encode_event(event) for event in events]
+        page = await self._database.write(_append, _Append(stream, encoded, expected_version, self._clock))
+        return decode_page(page)
 
     async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:
         """Return the stream's events above version `after`."""
@@ -103,49 +115,46 @@ class SqliteEventStore:
                 return False
 
     async def horizon(self) -> datetime:
-        """Stamp nothing under the writer lock: every later commit is stamped after this time."""
-        micros: int = await self._database.write(self._stamp, None, durable=False)
+        """Pass through the writer lock: every later commit is stamped after this time."""
+        micros = await self._database.write(_horizon, self._clock, durable=False)
         return from_micros(micros)
 
     def _head(self) -> int:
         ((head,),) = self._database.query("SELECT max(position) FROM events")
         return head or 0
 
-    def _append(self, connection: sqlite3.Connection, batch: Sequence[_Append]) -> list[list[Envelope] | Exception]:
-        streams = [append.stream for append in batch]
-        ((versions, last_micros),) = connection.execute(_HEADS, (msgspec.json.encode(streams).decode(),)).fetchall()
-        heads = dict(zip(streams, (head or 0 for head in msgspec.json.decode(versions)), strict=True))
-        micros = self._advance(last_micros or 0)
-        time = from_micros(micros)
-        results: list[list[Envelope] | Exception] = []
-        rows: list[str | int] = []
-        for append in batch:
-            head = heads[append.stream]
-            if head != append.expected_version:
-                results.append(StreamConflict(append.stream, expected=append.expected_version, actual=head))
-                continue
-            sealed = _seal_all(append, time)
-            heads[append.stream] = sealed[-1].version
-            for envelope in sealed:
-                rows += (append.stream, envelope.version, micros, encode(envelope).decode())
-            results.append(sealed)
-        _insert(connection, rows)
-        return results
 
-    def _stamp(self, connection: sqlite3.Connection, batch: Sequence[None]) -> list[int]:
-        rows = connection.execute("SELECT time FROM events ORDER BY position DESC LIMIT 1").fetchall()
-        return [self._advance(rows[0][0] if rows else 0)] * len(batch)
-
-    def _advance(self, last_micros: int) -> int:
-        """Return the next stamp: the clock's time, unless that is not after every stamp and horizon given out."""
-        self._latest_micros = max(to_micros(self._clock()), last_micros + 1, self._latest_micros + 1)
-        return self._latest_micros
+def _append(connection: sqlite3.Connection, batch: Sequence[_Append]) -> list[bytes | Exception]:
+    streams = [append.stream for append in batch]
+    ((versions, last_micros),) = connection.execute(_HEADS, (msgspec.json.encode(streams).decode(),)).fetchall()
+    heads = dict(zip(streams, (head or 0 for head in msgspec.json.decode(versions)), strict=True))
+    micros = max(to_micros(batch[0].clock()), (last_micros or 0) + 1)
+    results: list[bytes | Exception] = []
+    rows: list[str | int] = []
+    for append in batch:
+        head = heads[append.stream]
+        if head != append.expected_version:
+            results.append(StreamConflict(append.stream, expected=append.expected_version, actual=head))
+            continue
+        bodies = _seal_all(append, from_micros(micros))
+        heads[append.stream] = head + len(bodies)
+        for version, body in enumerate(bodies, start=head + 1):
+            rows += (append.stream, version, micros, body.decode())
+        results.append(b"[" + b",".join(bodies) + b"]")
+    _insert(connection, rows)
+    return results
 
 
-def _seal_all(append: _Append, time: datetime) -> list[Envelope]:
+def _horizon(connection: sqlite3.Connection, batch: Sequence[Clock]) -> list[int]:
+    rows = connection.execute("SELECT time FROM events ORDER BY position DESC LIMIT 1").fetchall()
+    last_micros: int = rows[0][0] if rows else 0
+    return [max(to_micros(batch[0]()) - 1, last_micros)] * len(batch)
+
+
+def _seal_all(append: _Append, time: datetime) -> list[bytes]:
     commitid = new_commit_id()
     return [
-        seal(event, stream=append.stream, version=version, commitid=commitid, time=time)
+        encode(seal_encoded(event, stream=append.stream, version=version, commitid=commitid, time=time))
         for version, event in enumerate(append.events, start=append.expected_version + 1)
     ]
 

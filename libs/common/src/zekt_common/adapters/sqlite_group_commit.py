@@ -1,0 +1,83 @@
+"""Many writes, one transaction: what a writer does with each batch, be it a thread or a process."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from zekt_common.adapters.sqlite_file import WriterLock, connect, disconnect, translated
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+BatchWrite = Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result | Exception]]
+
+MAX_BATCH = 256
+
+
+class Write(msgspec.Struct, frozen=True, gc=False):
+    """One write: `apply` is run over the items of all writes of its kind that share a transaction."""
+
+    apply: BatchWrite[Any, Any]
+    item: Any
+    durable: bool
+
+
+class GroupCommit:
+    """The writing connection of one file."""
+
+    def __init__(self, path: Path, *, secure_delete: bool) -> None:
+        with translated(path):
+            self._connection = connect(path, secure_delete=secure_delete)
+            self._lock = WriterLock(path)
+        self._path = path
+        self._synced = True
+
+    def commit(self, writes: Sequence[Write]) -> list[Any]:
+        """Commit the writes together and return each one's result, or the exception that is its caller's.
+
+        If the transaction fails, each write gets one of its own, so that none suffers for another.
+        """
+        try:
+            with translated(self._path):
+                return self._transaction(writes)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong belongs to the callers, not to the writer
+            if len(writes) > 1:
+                return [result for write in writes for result in self.commit([write])]
+            return [error]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._lock.close()
+        disconnect(self._path, self._connection)
+
+    def _transaction(self, writes: Sequence[Write]) -> list[Any]:
+        self._sync(durable=any(write.durable for write in writes))
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                results = self._apply(writes)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+        return results
+
+    def _apply(self, writes: Sequence[Write]) -> list[Any]:
+        kinds: dict[BatchWrite[Any, Any], list[int]] = {}
+        for index, write in enumerate(writes):
+            kinds.setdefault(write.apply, []).append(index)
+        results: list[Any] = [None] * len(writes)
+        for apply, indices in kinds.items():
+            applied = apply(self._connection, [writes[index].item for index in indices])
+            for index, result in zip(indices, applied, strict=True):
+                results[index] = result
+        return results
+
+    def _sync(self, *, durable: bool) -> None:
+        if durable != self._synced:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._synced = durable

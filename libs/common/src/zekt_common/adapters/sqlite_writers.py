@@ -1,0 +1,213 @@
+"""Who commits: a thread of this process, or a process of its own when ingest is all that matters.
+
+A thread is simplest. But each of its SQLite calls gives up the GIL and must win it back from a busy event loop; under a
+flood of webhooks that hand-over costs more than the work. A process pays for pickling instead and uses another core.
+"""
+
+import asyncio
+import contextlib
+import pickle
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from zekt_common.adapters.sqlite_group_commit import MAX_BATCH, GroupCommit, Write
+from zekt_common.errors import StorageUnusable
+
+Settle = Callable[[Sequence[tuple[asyncio.Future[Any], Any]]], None]
+
+HEADER_BYTES = 4
+SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+class Writer(Protocol):
+    """Takes writes in any number and settles their futures on the loop, in batches."""
+
+    def submit(self, write: Write, done: asyncio.Future[Any]) -> None:
+        """Queue a write.
+
+        Raises:
+            StorageUnusable: the writer is gone.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Finish what was submitted, then end."""
+        ...
+
+
+class ThreadWriter:
+    """A thread that owns the writing connection."""
+
+    def __init__(self, path: Path, commits: GroupCommit, settle: Settle) -> None:
+        self._path, self._commits, self._settle = path, commits, settle
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[tuple[Write, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name=f"zekt-writer-{path.stem}", daemon=True)
+        self._thread.start()
+
+    def submit(self, write: Write, done: asyncio.Future[Any]) -> None:
+        """Queue a write; see `Writer`."""
+        if self._stopped:
+            raise StorageUnusable(f"{self._path} is closed")
+        self._queue.put((write, done))
+
+    async def stop(self) -> None:
+        """Finish what was submitted, then close the connection."""
+        self._stopped = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # the last batch settles first
+        self._commits.close()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = self._gather(first)
+            results = self._commits.commit([write for write, _ in batch])
+            settled = list(zip((done for _, done in batch), results, strict=True))
+            self._loop.call_soon_threadsafe(self._settle, settled)
+            if last:
+                return
+
+    def _gather(self, first: tuple[Write, asyncio.Future[Any]]) -> tuple[list[tuple[Write, asyncio.Future[Any]]], bool]:
+        batch = [first]
+        for _ in range(min(self._queue.qsize(), MAX_BATCH - 1)):
+            queued = self._queue.get_nowait()
+            if queued is None:
+                return batch, True
+            batch.append(queued)
+        return batch, False
+
+
+class ProcessWriter(asyncio.Protocol):
+    """The parent's end of a writer process. Writes must be picklable: module-level functions and plain items."""
+
+    def __init__(self, path: Path, settle: Settle, process: subprocess.Popen[bytes]) -> None:
+        self._path, self._settle, self._process = path, settle, process
+        self._loop = asyncio.get_running_loop()
+        self._submitted: list[Write] = []
+        self._waiting: list[asyncio.Future[Any]] = []
+        self._received = bytearray()
+        self._stopped = False
+        self._ended = asyncio.Event()
+
+    @classmethod
+    async def start(cls, path: Path, settle: Settle, *, secure_delete: bool) -> "ProcessWriter":
+        """Start the process; it ends by itself when this one does, however that happens."""
+        ours, theirs = _socket_pair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; forking takes a millisecond, once
+                [sys.executable, "-m", __name__, str(path), str(theirs.fileno()), str(int(secure_delete))],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a Ctrl-C is ours to handle: the writer ends after the last write
+            )
+        _, writer = await asyncio.get_running_loop().create_connection(lambda: cls(path, settle, process), sock=ours)
+        return writer
+
+    @property
+    def pid(self) -> int:
+        """The process's id, for whoever accounts for its CPU."""
+        return self._process.pid
+
+    def submit(self, write: Write, done: asyncio.Future[Any]) -> None:
+        """Queue a write; all of one turn of the loop travel together."""
+        if self._stopped:
+            raise StorageUnusable(f"{self._path} is closed, or its writer process has died: restart the service")
+        if not self._submitted:
+            self._loop.call_soon(self._flush)
+        self._submitted.append(write)
+        self._waiting.append(done)
+
+    async def stop(self) -> None:
+        """Finish what was submitted, then let the process end."""
+        self._flush()
+        self._stopped = True
+        self._transport.write_eof()
+        await self._ended.wait()
+        await asyncio.to_thread(self._process.wait)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; asyncio calls this."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Settle the answered writes, which come back in order."""
+        self._received += data
+        while (results := take_frame(self._received)) is not None:
+            waiting, self._waiting = self._waiting[: len(results)], self._waiting[len(results) :]
+            self._settle(list(zip(waiting, results, strict=True)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is unanswered: whether it was committed is unknown, as after any crash."""
+        del exc
+        self._stopped = True
+        lost = StorageUnusable(f"{self._path}: its writer process has died: restart the service")
+        waiting, self._waiting = self._waiting, []
+        self._settle([(done, lost) for done in waiting])
+        self._ended.set()
+
+    def _flush(self) -> None:
+        if self._submitted and not self._stopped:
+            writes, self._submitted = self._submitted, []
+            self._transport.write(frame(writes))
+
+
+def frame(content: list[Any]) -> bytes:
+    """Return the list as one frame: its length, then its pickle. Both ends of the socket are this program."""
+    body = pickle.dumps(content, protocol=5)
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def take_frame(received: bytearray) -> list[Any] | None:
+    """Remove the first frame from `received` and return what it holds, or None while it is incomplete."""
+    end = HEADER_BYTES + int.from_bytes(received[:HEADER_BYTES], "big")
+    if len(received) < max(end, HEADER_BYTES):
+        return None
+    with memoryview(received) as view:
+        content: list[Any] = pickle.loads(view[HEADER_BYTES:end])  # noqa: S301 - written by our own other end
+    del received[:end]
+    return content
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    pair = socket.socketpair()
+    for end in pair:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+    return pair
+
+
+def serve(path: Path, connection: socket.socket, *, secure_delete: bool) -> None:
+    """Commit what comes through `connection` until the other end is gone: all that has arrived shares a transaction."""
+    commits = GroupCommit(path, secure_delete=secure_delete)
+    received = bytearray()
+    while data := connection.recv(SOCKET_BUFFER_BYTES):
+        received += data
+        with contextlib.suppress(BlockingIOError):
+            while more := connection.recv(SOCKET_BUFFER_BYTES, socket.MSG_DONTWAIT):
+                received += more
+        writes: list[Write] = []
+        while (content := take_frame(received)) is not None:
+            writes += content
+        for start in range(0, len(writes), MAX_BATCH):
+            connection.sendall(frame(commits.commit(writes[start : start + MAX_BATCH])))
+    commits.close()
+
+
+def main() -> None:
+    """Be the writer process: arguments are the file, the inherited socket and whether deletion overwrites."""
+    path, descriptor, secure_delete = sys.argv[1:]
+    with (
+        contextlib.suppress(BrokenPipeError, ConnectionResetError),
+        socket.socket(fileno=int(descriptor)) as connection,
+    ):
+        serve(Path(path), connection, secure_delete=bool(int(secure_delete)))
+
+
+if __name__ == "__main__":
+    main()
