@@ -97,12 +97,13 @@ class Consumer:
 
     async def drain(self, *, within_s: float = DRAIN_S) -> None:
         """Stop receiving, let handlers in flight finish within the bound, and give back what is left."""
+        deadline = time.monotonic() + within_s
         self._draining.set()
         self._room.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._stopped.wait()
-        await finish(list(self._running), within_s=within_s)
+        await finish(list(self._running), within_s=max(deadline - time.monotonic(), 0.0))
 
     async def _receive_all(self) -> None:
         while (room := await self._wait_for_room()) > 0:

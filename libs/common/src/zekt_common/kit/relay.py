@@ -19,6 +19,7 @@ from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument, Rewind
 from zekt_common.kit.supervision import describe, supervise
 from zekt_common.kit.watermarks import Watermarks
 from zekt_common.ports import Bus, EventStore, FeedPage, Leases, OutgoingMessage, Views
+from zekt_common.telemetry.metrics import RELAY_LAG, RELAY_PUBLISHED
 
 Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
 WatermarkMessage = Callable[[datetime], OutgoingMessage]
@@ -61,7 +62,11 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled; whatever fails is logged and tried again."""
-        await supervise(f"relay/{self._topic}", self._lead)
+        unwatch = RELAY_LAG.watch(self._seen_lag, topic=self._topic)
+        try:
+            await supervise(f"relay/{self._topic}", self._lead)
+        finally:
+            unwatch()
 
     async def rewind(self, moment: datetime) -> None:
         """Have everything stamped at `moment` or later published again, past duplicate detection, by whoever runs."""
@@ -100,12 +105,14 @@ class Relay:
     async def _publish_page(self, tail: "_Tail") -> bool:
         page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
         if not page.events:
-            tail.end_rewind()
+            tail.reach_end()
             return False
+        tail.waiting_since = page.events[0].time
         messages = [tail.copy_of(message, event.time) for event in page.events for message in self._translate(event)]
         if messages:
             await self._bus.publish(self._topic, messages)
             self.published += len(messages)
+            RELAY_PUBLISHED.add(len(messages), topic=self._topic)
         tail.advance(page)
         self._watermarks.keep_active(time.monotonic())
         await self._announce(tail, page.events[-1].time - _TICK)  # events of the same time may follow
@@ -176,6 +183,13 @@ class Relay:
             return False
         return True
 
+    def _seen_lag(self) -> float | None:
+        """Return the lag as far as this process has seen it, without looking; None if another one is at work."""
+        if not self._tails:
+            return None
+        waiting = [tail.waiting_since for tail in list(self._tails.values()) if tail.waiting_since is not None]
+        return max(((self._clock() - since).total_seconds() for since in waiting), default=0.0)
+
     async def _waiting_s(self, feed: str) -> float:
         tail = self._tails.get(feed)
         at = tail.at if tail else await self._document(feed).load()
@@ -195,13 +209,15 @@ class _Tail:
         self.at = Checkpoint()
         self.dirty = False
         self.kept_at = time.monotonic()
+        self.waiting_since: datetime | None = None
 
     def advance(self, page: FeedPage) -> None:
         self.at = Checkpoint(page.cursor, page.events[-1].time, self.at.rewind)
         self.dirty = True
 
-    def end_rewind(self) -> None:
-        """The feed's end is reached, so every event up to the rewind's `until` has gone out again."""
+    def reach_end(self) -> None:
+        """Nothing is left to publish: if there was a rewind, every event up to its `until` has gone out again."""
+        self.waiting_since = None
         if self.at.rewind is not None:
             self.at = msgspec.structs.replace(self.at, rewind=None)
             self.dirty = True

@@ -13,7 +13,7 @@ from zekt_common.errors import ZektError
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 HEALTHY_S = 30.0
-DRAIN_S = 5.0
+DRAIN_S = 4.0
 _FRAMES = 3
 
 log = structlog.get_logger()
