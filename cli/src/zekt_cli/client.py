@@ -1,0 +1,115 @@
+"""The suite over HTTP, as commands see it: JSON in, JSON out, and every failure an exit code."""
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.suite import SuiteAddress
+
+TIMEOUT_S = 10.0
+_FAILED_FROM = 400
+_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _GATEWAY_TIMEOUT = 401, 403, 404, 504
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One HTTP answer with its JSON body, None when the body is no JSON."""
+
+    status: int
+    body: Any
+
+    @property
+    def detail(self) -> str:
+        """What the other side said went wrong, in its own words."""
+        fields = self.body if isinstance(self.body, dict) else {}
+        said = [str(fields[key]) for key in ("error", "message", "detail") if fields.get(key)]
+        return ": ".join(said) or f"HTTP {self.status}"
+
+
+class HttpClient:
+    """One HTTP peer; every request has its own connection, so that a restart in between does no harm."""
+
+    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url
+        self._headers = {"Accept": "application/json", **(headers or {})}
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Answer:
+        """Return the answer, whatever its status; `body` is sent as JSON.
+
+        Raises:
+            CommandFailed: 3 when there is no answer, 4 when it takes longer than `timeout_s`.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        kind = {"Content-Type": "application/json"} if encoded is not None else {}
+        connection = self._connection(timeout_s)
+        try:
+            connection.request(method, self._target(path, query), encoded, {**self._headers, **kind})
+            response = connection.getresponse()
+            return Answer(response.status, _json(response.read()))
+        except TimeoutError as error:
+            raise CommandFailed(Exit.TIMED_OUT, f"{self.url} did not answer within {timeout_s:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandFailed(Exit.UNREACHABLE, f"{self.url} is not reachable: {error}") from error
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Return the body of a successful answer.
+
+        Raises:
+            CommandFailed: as `request`; 5 when it is refused, 4 when it timed out there, 1 for other errors.
+        """
+        answer = self.request(method, path, **options)
+        if answer.status >= _FAILED_FROM:
+            raise refused(answer)
+        return answer.body
+
+    def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
+        wanted = {key: value for key, value in (query or {}).items() if value is not None}
+        prefix = urlsplit(self.url).path.rstrip("/")
+        return prefix + path + (f"?{urlencode(wanted)}" if wanted else "")
+
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise CommandFailed(Exit.USAGE, f"{self.url!r} is no http(s) URL")
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+
+
+class SuiteClient(HttpClient):
+    """The operators' routes of a suite."""
+
+    def __init__(self, address: SuiteAddress) -> None:
+        authorization = {"Authorization": f"Bearer {address.token}"} if address.token else {}
+        super().__init__(address.url, headers=authorization)
+
+
+def refused(answer: Answer) -> CommandFailed:
+    """Return the failure that this answer means."""
+    if answer.status in (_UNAUTHORISED, _FORBIDDEN):
+        hint = "the operator token is in the suite's data directory (--data-dir), and works on its machine only"
+        return CommandFailed(Exit.REFUSED, f"refused: {answer.detail} ({hint})")
+    code = Exit.TIMED_OUT if answer.status == _GATEWAY_TIMEOUT else Exit.CHECK_FAILED
+    return CommandFailed(code, answer.detail)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError:
+        return None

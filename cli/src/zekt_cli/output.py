@@ -1,0 +1,48 @@
+"""What commands print: tables and lines for people, JSON for programs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_NARROW = 100
+
+
+def console() -> Console:
+    """Return a console on standard output; piped output is wide enough for whole ids."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=max(plain.width, 160))
+
+
+def print_json(value: object) -> None:
+    """Print `value` as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_line(value: object) -> None:
+    """Print `value` as one line of JSON, at once: the form of a stream."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+    """Return an empty table; the columns in `right` hold numbers."""
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def short_time(value: Any) -> str:
+    """Return an RFC 3339 time as UTC to the millisecond, for people."""
+    moment = msgspec.convert(value, datetime).astimezone(UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+def short_type(value: str) -> str:
+    """Return an event type without the prefix that all of them share."""
+    return value.removeprefix("dev.zekt.")
