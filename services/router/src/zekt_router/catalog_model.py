@@ -1,0 +1,105 @@
+"""What a catalog is made of: an account, its repositories, workflows and services, and the subscriptions to these."""
+
+import hashlib
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from zekt_common.contracts.router import SubscriptionStatus
+
+Persona: TypeAlias = Literal["provider", "consumer", "both"]
+Sku: TypeAlias = Literal["free", "standard", "enterprise"]
+Role: TypeAlias = Literal["provider", "consumer"]
+Mode: TypeAlias = Literal["events", "events+messages"]
+Visibility: TypeAlias = Literal["public", "organisation", "private"]
+
+DEFAULT_WINDOW_S: Final = 2.0
+MAX_WINDOW_S: Final = 300.0
+ENABLED_REPOSITORIES: Final[dict[Sku, int | None]] = {"free": 2, "standard": 50, "enterprise": None}
+ID_LENGTH: Final = 32
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An owner at GitHub, by its numeric id, and what it may do here."""
+
+    account_id: int
+    login: str
+    persona: Persona = "both"
+    sku: Sku = "standard"
+
+
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the account's repositories; without an installation nothing can be delivered to it."""
+
+    repository_id: int
+    repository: str
+    installation_id: int | None
+    enabled_as: list[Role]
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """An allow-listed workflow. Empty lists set no limit, but pull request triggers count only where listed."""
+
+    repository_id: int
+    path: str
+    branches: list[str] = []
+    conclusions: list[str] = []
+    events: list[str] = []
+    mode: Mode = "events"
+    correlation_window_s: float = DEFAULT_WINDOW_S
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What others may subscribe to; without a workflow it takes requests only."""
+
+    slug: str
+    repository_id: int
+    workflow_path: str | None = None
+    alias: str = ""
+    description: str = ""
+    tags: list[str] = []
+    event_types: list[str] = []
+    visibility: Visibility = "private"
+    listed: bool = False
+    shield_required: bool = False
+    schema: dict[str, Any] | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """One repository's subscription to one of the account's services; `repository_id` is the service's."""
+
+    subscription_id: str
+    service_slug: str
+    repository_id: int
+    target_repository_id: int
+    target_repository: str
+    target_account_id: int
+    event_types: list[str] = []
+    durable: bool = False
+    status: SubscriptionStatus = "requested"
+
+
+Entity: TypeAlias = Account | Repository | Workflow | Service | Subscription
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """One account's catalog at one version: repositories by id, workflows by repository id and path, services by slug.
+
+    Once published, its dictionaries are never changed.
+    """
+
+    account: Account | None = None
+    repositories: dict[int, Repository] = msgspec.field(default_factory=dict)
+    workflows: dict[tuple[int, str], Workflow] = msgspec.field(default_factory=dict)
+    services: dict[str, Service] = msgspec.field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = msgspec.field(default_factory=dict)
+
+
+def subscription_id(owner_id: int, slug: str, target_repository_id: int) -> str:
+    """Return the id of this target's subscription to this owner's service: 32 hex digits, the same every time."""
+    return hashlib.sha256(f"{owner_id}/{slug}/{target_repository_id}".encode()).hexdigest()[:ID_LENGTH]
+
+
+def catalog_stream(account_id: int) -> str:
+    """Return the stream that holds the account's catalog."""
+    return f"catalog/{account_id}"
