@@ -46,6 +46,10 @@ class UnknownSubscription(ZektError):
     """The topology names no such topic or subscription."""
 
 
+class MessageTooLarge(ZektError):
+    """The encoded message is over the bus's limit of 256 KB; what is large travels by reference."""
+
+
 class PayloadNotFound(ZektError):
     """No payload under this account and hash: never stored, expired or erased."""
 

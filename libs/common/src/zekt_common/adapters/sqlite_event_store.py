@@ -3,7 +3,6 @@
 `time` is stamped under the writer lock, so it never runs backwards along the feed, whichever process appends.
 """
 
-import functools
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.envelope import (
     EncodedEvent,
@@ -27,7 +27,6 @@ from zekt_common.errors import StreamConflict
 from zekt_common.ports.event_store import FeedPage
 
 FEED = "all"
-ROWS_PER_INSERT = 128
 
 EVENT_TABLES = """
     CREATE TABLE events (
@@ -141,7 +140,7 @@ def _append(connection: sqlite3.Connection, batch: Sequence[_Append]) -> list[by
         for version, body in enumerate(bodies, start=head + 1):
             rows += (append.stream, version, micros, body.decode())
         results.append(b"[" + b",".join(bodies) + b"]")
-    _insert(connection, rows)
+    insert_rows(connection, "INSERT INTO events (stream, version, time, body)", 4, rows)
     return results
 
 
@@ -157,16 +156,3 @@ def _seal_all(append: _Append, time: datetime) -> list[bytes]:
         encode(seal_encoded(event, stream=append.stream, version=version, commitid=commitid, time=time))
         for version, event in enumerate(append.events, start=append.expected_version + 1)
     ]
-
-
-def _insert(connection: sqlite3.Connection, rows: list[str | int]) -> None:
-    width = 4 * ROWS_PER_INSERT
-    for start in range(0, len(rows), width):
-        chunk = rows[start : start + width]
-        connection.execute(_insert_statement(len(chunk) // 4), chunk)
-
-
-@functools.cache
-def _insert_statement(rows: int) -> str:
-    values = ", ".join(["(?, ?, ?, ?)"] * rows)
-    return f"INSERT INTO events (stream, version, time, body) VALUES {values}"  # noqa: S608 - placeholders only

@@ -1,0 +1,98 @@
+"""The one-machine engine: every port on SQLite files below one data directory, with nothing to install.
+
+`{service}.db` holds a service's events and views; the bus, the payloads and the keys have one file each, shared by all
+services. Services in one process share each file's writer; services in several processes share the files.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from zekt_common.adapters.file_leases import FileLeases
+from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
+from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, SqliteEventStore
+from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeys, read_master_key
+from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
+from zekt_common.adapters.sqlite_views import VIEW_TABLES, SqliteViews
+from zekt_common.clock import Clock, utc_now
+from zekt_common.errors import StorageUnusable
+from zekt_common.ports import Bus, EventStore, Keys, Leases, Payloads, Views
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The ports of one service, whichever engine stands behind them."""
+
+    store: EventStore
+    views: Views
+    bus: Bus
+    payloads: Payloads
+    keys: Keys
+    leases: Leases
+
+
+@asynccontextmanager
+async def open_backend(data_dir: Path, service: str, *, clock: Clock = utc_now) -> AsyncIterator[Backend]:
+    """Open the service's ports below `data_dir`, creating it on first use (mode 0700).
+
+    Raises:
+        StorageUnusable: the directory or a file in it cannot be used; the message says which and why.
+    """
+    _make_private(data_dir)
+    async with (
+        _shared(data_dir / f"{service}.db", [EVENT_TABLES + ";" + VIEW_TABLES]) as own,
+        _shared(data_dir / "bus.db", [BUS_TABLES]) as bus,
+        _shared(data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True) as payloads,
+        _shared(data_dir / "keys.db", [KEY_TABLES], secure_delete=True) as key_file,
+    ):
+        keys = SqliteKeys(key_file, read_master_key(data_dir / "master.key"))
+        yield Backend(
+            store=SqliteEventStore(own, clock=clock),
+            views=SqliteViews(own),
+            bus=SqliteBus(bus, clock=clock),
+            payloads=SqlitePayloads(payloads, keys, clock=clock),
+            keys=keys,
+            leases=FileLeases(data_dir / "leases"),
+        )
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnusable(f"ZEKT_DATA_DIR {directory} cannot be used: {error.strerror}") from error
+
+
+class _Share:
+    """An open file and how many services of this process use it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.opening = asyncio.Lock()
+        self.database: SqliteDatabase | None = None
+
+
+_shares: dict[tuple[asyncio.AbstractEventLoop, Path], _Share] = {}
+
+
+@asynccontextmanager
+async def _shared(
+    path: Path, migrations: Sequence[str], *, secure_delete: bool = False
+) -> AsyncIterator[SqliteDatabase]:
+    key = (asyncio.get_running_loop(), path)
+    share = _shares.setdefault(key, _Share())
+    share.users += 1
+    try:
+        async with share.opening:
+            if share.database is None:
+                share.database = await SqliteDatabase.open(path, migrations, secure_delete=secure_delete)
+        yield share.database
+    finally:
+        share.users -= 1
+        if share.users == 0:
+            del _shares[key]
+            if share.database is not None:
+                await share.database.close()
