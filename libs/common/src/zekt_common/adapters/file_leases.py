@@ -23,7 +23,7 @@ class FileLeases:
         """Hold the lease, asking for it every 250 ms while somebody else does."""
         descriptor = self._open(name)
         try:
-            while not _locked(descriptor):
+            while not _locked(descriptor):  # noqa: ASYNC110 - the holder may be another process
                 await asyncio.sleep(RETRY_S)
             yield
         finally:
