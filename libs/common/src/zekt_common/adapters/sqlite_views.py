@@ -24,7 +24,7 @@ VIEW_TABLES = """
 
 _ETAGS = """
     SELECT json_group_array(json_array(wanted.key, etag)) FROM json_each(?) AS wanted
-    JOIN documents ON partition = wanted.value ->> 0 AND id = wanted.value ->> 1
+    JOIN documents ON documents.partition = wanted.value ->> 0 AND documents.id = wanted.value ->> 1
 """
 _REMOVE = """
     DELETE FROM documents WHERE (partition, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
