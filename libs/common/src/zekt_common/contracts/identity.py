@@ -12,13 +12,17 @@ INSTALLATION_TOKENS_PATH: Final = "/internal/tokens/installation"
 
 
 class InstallationTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Ask for a token of exactly these repositories, by ids, or by one repository's full name when ids are unknown."""
+    """Ask for a token of exactly these repositories, by ids, or by one repository's full name when ids are unknown.
+
+    `rejected_sha256` is the hex SHA-256 of a token that GitHub has answered with 401: identity forgets that one.
+    """
 
     permissions: dict[str, str]
     purpose: str
     installation_id: int | None = None
     repository_ids: list[int] = []
     repository: str | None = None
+    rejected_sha256: str | None = None
 
 
 class InstallationToken(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,16 +57,16 @@ class EnvironmentReader:
         """Return a path, with `~` expanded."""
         return Path(self.text(name, default=default)).expanduser()
 
-    def file(self, name: str) -> bytes:
-        """Return the content of the file that the variable names."""
+    def file(self, name: str) -> bytes | None:
+        """Return the content of the file that the variable names; None after a problem."""
         path = self.path(name)
         if not self.optional(name):
-            return b""
+            return None
         try:
             return path.read_bytes()
         except OSError as error:
             self.reject(name, f"names {path}, which cannot be read: {error.strerror}")
-            return b""
+            return None
 
     def url(self, name: str, *, default: str | None = None) -> str:
         """Return an http or https URL without a trailing slash, query or credentials."""

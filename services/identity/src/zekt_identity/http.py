@@ -1,0 +1,80 @@
+"""Identity's internal door: installation tokens for services."""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import web
+
+from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.contracts.identity import (
+    INSTALLATION_TOKENS_PATH,
+    TOKENS_INSTALLATION,
+    InstallationTokenRequest,
+)
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.service import Access, Route
+from zekt_common.telemetry.tracing import current_span
+from zekt_identity.github_app import AppCredentialsRefused, GitHubRefused, GitHubUnavailable
+from zekt_identity.scopes import scope_of
+from zekt_identity.tokens import TokenCache
+
+RETRY_AFTER_S = 5.0
+CREDENTIALS_RETRY_AFTER_S = 60.0
+
+_HELP = {
+    "installation_not_found": "The App is not installed there: ask the account's owner to install it.",
+    "installation_suspended": "The account's owner has suspended the App's installation.",
+    "repository_not_in_installation": "The installation does not include that repository: its owner can add it.",
+    "permission_not_granted": "The installation has not granted that permission: its owner must accept it.",
+}
+
+
+class TokenDoor:
+    """`POST /internal/tokens/installation`, for services whose token has the role."""
+
+    def __init__(self, issuer: EmbeddedIssuer, tokens: Callable[[], TokenCache]) -> None:
+        self._issuer = issuer
+        self._tokens = tokens
+
+    def routes(self) -> list[Route]:
+        """Return the door's routes."""
+        return [
+            Route(
+                method="POST",
+                path=INSTALLATION_TOKENS_PATH,
+                handler=self.give_installation_token,
+                requires=Access.SERVICE_TOKEN,
+                internal=True,
+                max_body_bytes=64 * 1024,
+            )
+        ]
+
+    async def give_installation_token(self, request: web.Request) -> web.Response:
+        """Answer 200 with a token, 422 when GitHub says no, 503 with Retry-After when it cannot say."""
+        caller = self._issuer.verify(request.headers.get("Authorization"), role=TOKENS_INSTALLATION)
+        asked = _parse(await request.read())
+        span = current_span()
+        if span is not None:
+            span.set(caller=caller.service, purpose=asked.purpose)
+        try:
+            token = await self._tokens().look_up(scope_of(asked), rejected_sha256=asked.rejected_sha256)
+        except GitHubUnavailable as error:
+            raise _unavailable("github_unavailable", f"{error}.", error.pause_s or RETRY_AFTER_S) from error
+        except AppCredentialsRefused as error:
+            detail = f"GitHub refuses the App's credentials: {error}."
+            raise _unavailable(error.code, detail, CREDENTIALS_RETRY_AFTER_S) from error
+        except GitHubRefused as error:
+            raise Refusal(422, error.code, f"{_HELP.get(error.code, 'GitHub said no.')} ({error})") from error
+        return json_response(token, headers={"Cache-Control": "no-store"})
+
+
+def _parse(body: bytes) -> InstallationTokenRequest:
+    try:
+        return msgspec.json.decode(body, type=InstallationTokenRequest)
+    except msgspec.DecodeError as error:
+        raise Refusal(400, "invalid_request", f"{error}.") from None
+
+
+def _unavailable(code: str, detail: str, retry_after_s: float) -> Refusal:
+    return Refusal(503, code, detail, headers={"Retry-After": str(math.ceil(retry_after_s))})
