@@ -1,0 +1,149 @@
+"""The suite as real processes, in both topologies, for tests that start, kill and restart it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+
+from zekt_sandbox import GitHubSandbox
+
+Topology = Literal["one process", "four processes"]
+SERVICES = ("identity", "ingress", "router", "dispatcher")
+READY_S = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Suite:
+    """Processes on one data directory; `url` gives each service's public base URL."""
+
+    topology: Topology
+    data_dir: Path
+    environment: dict[str, str]
+    http: aiohttp.ClientSession
+    ports: dict[str, tuple[int, int]] = field(default_factory=dict)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        names = ("suite",) if self.topology == "one process" else SERVICES
+        self.ports = {name: (free_port(), free_port()) for name in names}
+
+    def url(self, service: str) -> str:
+        public, _ = self.ports.get(service) or self.ports["suite"]
+        return f"http://127.0.0.1:{public}"
+
+    @property
+    def webhook_url(self) -> str:
+        return f"{self.url('ingress')}/webhooks/github"
+
+    @property
+    def operator(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {(self.data_dir / 'operator.token').read_text().strip()}"}
+
+    async def start(self) -> None:
+        """Start every process and wait until each is ready."""
+        for name, (public, internal) in self.ports.items():
+            command = ["zekt_cli", "up"] if name == "suite" else [f"zekt_{name}"]
+            settings = {"ZEKT_PORT": str(public), "ZEKT_INTERNAL_PORT": str(internal)}
+            log = (self.data_dir.parent / f"{name}.log").open("ab")
+            with log:
+                self.processes.append(
+                    subprocess.Popen(  # noqa: ASYNC220 - starting takes a millisecond, and nothing else runs
+                        [sys.executable, "-m", *command],
+                        env=os.environ | self.environment | settings | {"ZEKT_IDENTITY_URL": self._identity_url},
+                        stdout=log,
+                        stderr=log,
+                    )
+                )
+        await asyncio.gather(*(self._ready(name) for name in self.ports))
+
+    @property
+    def _identity_url(self) -> str:
+        _, internal = self.ports.get("identity") or self.ports["suite"]
+        return f"http://127.0.0.1:{internal}"
+
+    async def _ready(self, name: str) -> None:
+        last = "no answer"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                while True:
+                    with contextlib.suppress(aiohttp.ClientError):
+                        async with self.http.get(f"{self.url(name)}/ready") as answer:
+                            last = await answer.text()
+                            if answer.status == 200:
+                                return
+                    await asyncio.sleep(0.02)
+        log = (self.data_dir.parent / f"{name}.log").read_text()[-3000:]
+        raise AssertionError(f"{name} is not ready: {last}\n{log}")
+
+    def kill(self) -> None:
+        """SIGKILL every process at once; whatever they were doing stays as it is."""
+        for process in self.processes:
+            process.send_signal(signal.SIGKILL)
+        for process in self.processes:
+            process.wait()
+        self.processes.clear()
+
+    def stop(self) -> list[int]:
+        """Ask every process to end and return the exit codes."""
+        for process in self.processes:
+            process.terminate()
+        codes = [process.wait(20) for process in self.processes]
+        self.processes.clear()
+        return codes
+
+    async def apply(self, catalog: dict[str, Any]) -> dict[str, Any]:
+        """Apply the catalog and wait until ingress has seen it."""
+        answer = await self.call("POST", "router", "/api/catalog/apply", catalog)
+        positions = answer.get("positions", [])
+        if positions:
+            await self.call("POST", "ingress", "/api/operations/ingress/wait", {"eventIds": positions, "timeoutS": 10})
+        return answer
+
+    async def call(self, method: str, service: str, path: str, body: object = None) -> dict[str, Any]:
+        """Call an operator endpoint and return its JSON; anything but a 2xx fails the test."""
+        async with self.http.request(method, self.url(service) + path, json=body, headers=self.operator) as answer:
+            text = await answer.text()
+            assert answer.status < 300, f"{method} {path}: {answer.status} {text}"
+            content: dict[str, Any] = await answer.json()
+            return content
+
+
+@contextlib.asynccontextmanager
+async def running_suite(
+    topology: Topology, directory: Path, sandbox: GitHubSandbox, **settings: str
+) -> AsyncIterator[Suite]:
+    """Run the suite against the stand-in until the block ends; it is killed if the block left it running."""
+    key_file = directory / "app.pem"
+    key_file.write_text(sandbox.private_key_pem)
+    environment = {
+        "ZEKT_DATA_DIR": str(directory / "data"),
+        "ZEKT_GITHUB_API_URL": sandbox.url,
+        "ZEKT_GITHUB_OIDC_ISSUER": sandbox.issuer,
+        "ZEKT_GITHUB_APP_ID": str(sandbox.app_id),
+        "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(key_file),
+        "ZEKT_GITHUB_WEBHOOK_SECRETS": sandbox.webhook_secret,
+    } | settings
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
+        suite = Suite(topology, directory / "data", environment, http)
+        sandbox.webhook_url = suite.webhook_url
+        await suite.start()
+        try:
+            yield suite
+        finally:
+            suite.kill()

@@ -1,0 +1,99 @@
+"""SIGKILL in mid-run: every acknowledged webhook ends in a dispatch per subscription, counted raw at the stand-in."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+
+import aiohttp
+import pytest
+from tests.e2e.catalogs import CONSUMERS, PROVIDER, WORKFLOW, catalog
+from tests.e2e.suite import Suite
+
+from zekt_sandbox import GitHubSandbox
+from zekt_sandbox.github.model import HookDelivery
+
+WEBHOOKS = 2000
+KILLS = 4
+CONCURRENCY = 32
+DISPATCHER_CONCURRENCY = 32
+
+
+async def send_until_acknowledged(suite: Suite, delivery: HookDelivery) -> None:
+    """Send one webhook again and again until it is acknowledged, as GitHub's redelivery would."""
+    while True:
+        try:
+            async with suite.http.post(suite.webhook_url, data=delivery.body, headers=delivery.headers) as answer:
+                if answer.status == 202:
+                    return
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.05)
+
+
+async def send_all(suite: Suite, deliveries: list[HookDelivery]) -> None:
+    waiting = iter(deliveries)
+
+    async def worker() -> None:
+        for delivery in waiting:
+            await send_until_acknowledged(suite, delivery)
+
+    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+
+
+async def kill_now_and_then(suite: Suite, sandbox: GitHubSandbox) -> None:
+    """Kill everything before, between and during dispatches, at moments counted in dispatches, and start again."""
+    moments = [1, *sorted(random.sample(range(50, WEBHOOKS), KILLS - 1))]
+    for moment in moments:
+        await sandbox.wait_for_dispatches(moment, timeout_s=60)
+        suite.kill()
+        await suite.start()
+
+
+def prepared(sandbox: GitHubSandbox, run_ids: list[int]) -> list[HookDelivery]:
+    return [sandbox.complete_run_unsent(run_id)[0] for run_id in run_ids]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_nothing_acknowledged_is_lost_when_every_process_is_killed_again_and_again(
+    suite: Suite, sandbox: GitHubSandbox
+) -> None:
+    await suite.apply(catalog())
+    runs = [(await sandbox.start_run(PROVIDER, WORKFLOW, send=False)).id for _ in range(WEBHOOKS)]
+    deliveries = prepared(sandbox, runs)
+    await asyncio.gather(send_all(suite, deliveries), kill_now_and_then(suite, sandbox))
+    expected = {(str(run), consumer) for run in runs for consumer in CONSUMERS}
+    received = await all_received(sandbox, expected)
+    assert set(received) == expected
+    repeated = {pair: count for pair, count in received.items() if count > 1}
+    assert sum(count - 1 for count in repeated.values()) <= KILLS * DISPATCHER_CONCURRENCY
+    await assert_repeats_are_reported_as_ambiguous(suite, repeated)
+
+
+async def all_received(sandbox: GitHubSandbox, expected: set[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Wait until every expected pair has arrived, then return the raw count of each."""
+    async with asyncio.timeout(200):
+        while True:
+            received = Counter(
+                (json.loads(dispatch.body)["client_payload"]["zekt"]["correlationId"], dispatch.repository)
+                for dispatch in sandbox.dispatches()
+                if dispatch.processed
+            )
+            if expected <= set(received):
+                return received
+            await sandbox.wait_for_dispatches(received.total() + 1, timeout_s=5)
+
+
+async def assert_repeats_are_reported_as_ambiguous(suite: Suite, repeated: dict[tuple[str, str], int]) -> None:
+    ambiguous: Counter[str] = Counter()
+    cursor = ""
+    while True:
+        page = await suite.call("GET", "dispatcher", f"/api/operations/dispatcher/events?limit=1000&cursor={cursor}")
+        for event in page["events"]:
+            if event["type"] == "dev.zekt.delivery.attempt-ambiguous":
+                ambiguous[event["correlationid"].split("/")[1]] += 1
+        if not page["events"]:
+            break
+        cursor = page["cursor"]
+    for (run_id, _), count in repeated.items():
+        assert ambiguous[run_id] >= count - 1, f"run {run_id} was dispatched {count} times, unreported"

@@ -1,0 +1,123 @@
+import json
+from collections import Counter
+from typing import Any
+
+from tests.e2e.catalogs import CONSUMERS, PROVIDER, UNLISTED, WORKFLOW, catalog
+from tests.e2e.suite import Suite
+
+from zekt_sandbox import GitHubSandbox
+
+
+async def post_message(suite: Suite, sandbox: GitHubSandbox, run_id: int, payload: Any) -> dict[str, Any]:
+    body = {
+        "eventType": "deployment",
+        "repository": PROVIDER,
+        "workflowRunId": str(run_id),
+        "triggeredBy": "octocat",
+        "commitSha": "0" * 40,
+        "ref": "refs/heads/main",
+        "workflow": "CI",
+        "payload": payload,
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    headers = {"Authorization": f"Bearer {sandbox.mint_oidc_token(run_id)}", "X-GitHub-Repository": PROVIDER}
+    url = f"{suite.url('ingress')}/api/events/receive"
+    async with suite.http.post(url, json=body, headers=headers) as answer:
+        content: dict[str, Any] = await answer.json()
+        assert answer.status == 200, content
+        return content
+
+
+def payload_of(body: bytes) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(body)["client_payload"]
+    return payload
+
+
+async def test_a_completed_run_is_dispatched_to_every_subscriber(suite: Suite, sandbox: GitHubSandbox) -> None:
+    await suite.apply(catalog())
+    run = await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    dispatches = sandbox.dispatches()
+    assert Counter(dispatch.repository for dispatch in dispatches) == Counter(CONSUMERS)
+    for dispatch in dispatches:
+        body = json.loads(dispatch.body)
+        assert body["event_type"] == "zekt-workflow-completed"
+        assert body["client_payload"]["zekt"]["correlationId"] == str(run.id)
+
+
+async def test_a_message_takes_the_place_of_the_plain_event(suite: Suite, sandbox: GitHubSandbox) -> None:
+    await suite.apply(catalog(mode="events+messages"))
+    run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+    answer = await post_message(suite, sandbox, run.id, {"version": "1.2.3"})
+    assert answer["success"] is True
+    assert answer["consumersNotified"] == 2
+    await sandbox.complete_run(run.id)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    for dispatch in sandbox.dispatches():
+        assert json.loads(dispatch.body)["event_type"] == "deployment"
+        assert payload_of(dispatch.body)["zekt"]["payload"] == {"version": "1.2.3"}
+        assert payload_of(dispatch.body)["customPayload"] == {"version": "1.2.3"}
+
+
+async def test_without_a_message_the_plain_event_follows_at_the_windows_end(
+    suite: Suite, sandbox: GitHubSandbox
+) -> None:
+    await suite.apply(catalog(mode="events+messages"))
+    await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert {json.loads(dispatch.body)["event_type"] for dispatch in sandbox.dispatches()} == {"zekt-workflow-completed"}
+
+
+async def test_an_unlisted_workflow_is_blocked_with_a_reason(suite: Suite, sandbox: GitHubSandbox) -> None:
+    await suite.apply(catalog())
+    blocked = await sandbox.run_workflow(PROVIDER, UNLISTED)
+    await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    state = await suite.call("GET", "router", f"/api/runs/{blocked.repository.id}/{blocked.id}")
+    assert "workflow_not_listed" in json.dumps(state)
+    assert len(sandbox.dispatches()) == 2
+
+
+async def test_repeats_of_a_webhook_change_nothing(suite: Suite, sandbox: GitHubSandbox) -> None:
+    await suite.apply(catalog())
+    run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+    sandbox.create_repository_hook(PROVIDER, url=suite.webhook_url, secret=sandbox.webhook_secret)
+    await sandbox.complete_run(run.id, through=["app"], repeat=3)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    other = await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(4, timeout_s=15)
+    ids = Counter(payload_of(dispatch.body)["zekt"]["deliveryId"] for dispatch in sandbox.dispatches())
+    assert len(ids) == 4
+    assert set(ids.values()) == {1}
+    assert other.id != run.id
+
+
+async def test_a_payload_too_large_for_github_travels_by_reference(suite: Suite, sandbox: GitHubSandbox) -> None:
+    await suite.apply(catalog(mode="events+messages"))
+    run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+    large = {"text": "x" * 200_000}
+    await post_message(suite, sandbox, run.id, large)
+    await sandbox.complete_run(run.id)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    dispatch = sandbox.dispatches(CONSUMERS[0])[0]
+    reference = payload_of(dispatch.body)["zekt"]["payloadRef"]
+    sandbox.create_workflow(CONSUMERS[0], WORKFLOW)
+    consumer_run = await sandbox.start_run(CONSUMERS[0], WORKFLOW, send=False)
+    provider_run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+    url = f"{suite.url('dispatcher')}/api/payloads/{reference['sha256']}"
+    for reader, status in ((consumer_run, 200), (provider_run, 404)):
+        headers = {"Authorization": f"Bearer {sandbox.mint_oidc_token(reader.id)}"}
+        async with suite.http.get(url, headers=headers) as answer:
+            assert answer.status == status
+            if status == 200:
+                assert json.loads(await answer.read()) == large
+
+
+async def test_a_suite_stops_in_order_when_asked(suite: Suite, sandbox: GitHubSandbox) -> None:
+    await suite.apply(catalog())
+    await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert set(suite.stop()) == {0}
+    await suite.start()
+    await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(4, timeout_s=15)
