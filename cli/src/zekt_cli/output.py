@@ -10,13 +10,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_NARROW = 100
+_PIPED_WIDTH = 160
 
 
-def console() -> Console:
+def console(*, quiet: bool = False) -> Console:
     """Return a console on standard output; piped output is wide enough for whole ids."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=max(plain.width, 160))
+    plain = Console(highlight=False, quiet=quiet)
+    return plain if plain.is_terminal else Console(highlight=False, quiet=quiet, width=max(plain.width, _PIPED_WIDTH))
 
 
 def print_json(value: object) -> None:

@@ -1,0 +1,70 @@
+"""`zekt demo`: the main job, end to end, verified."""
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+import click
+
+from zekt_cli import options
+from zekt_cli.demo.checks import CheckFailed
+from zekt_cli.demo.story import NOT_LISTED, Story
+from zekt_cli.demo.suite import running_suite
+from zekt_cli.demo.telling import Narrator, catalog_summary
+from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.output import console, print_json
+from zekt_cli.tracing.show import trace_rows
+
+
+@click.command("demo")
+@options.as_json
+def command(*, as_json: bool) -> None:
+    """Run the main job on real input and verify it, on free ports and in a directory that is gone afterwards.
+
+    Onboards a provider and two consumers at a stand-in for GitHub, posts a message with a signed OIDC token, sends a
+    signed webhook, and reads at the stand-in what came of it. Exit 0 only if everything held.
+    """
+    signal.signal(signal.SIGTERM, _exit)
+    narrator = Narrator(console(quiet=as_json))
+    try:
+        result = _play(narrator)
+    except (CheckFailed, CommandFailed) as error:
+        narrator.failed(str(error))
+        raise CommandFailed(Exit.CHECK_FAILED, f"the demo's check failed: {error}") from error
+    if as_json:
+        print_json(result)
+
+
+def _play(narrator: Narrator) -> dict[str, Any]:
+    started = time.monotonic()
+    narrator.title()
+    with running_suite() as demo:
+        story = Story(demo)
+        narrator.step(f"Four services run in one process at {demo.suite.url}, a stand-in for GitHub beside them")
+        applied = story.onboard()
+        narrator.step("The catalog says who provides and who consumes", catalog_summary(applied))
+        run = story.start_run()
+        answer = story.post_message(run)
+        narrator.step(
+            f"Run {run.id} of acme/provider posts a message with its own OIDC token",
+            f"stored as {answer['eventId']}, for {answer['consumersNotified']} subscribers",
+        )
+        story.complete(run)
+        found = story.dispatches(run)
+        narrator.step("The run completes, GitHub sends its signed webhook, and each consumer gets one dispatch:")
+        narrator.dispatches(found)
+        reason = story.block()
+        narrator.step(f"{NOT_LISTED} completes too, but is not in the catalog: blocked", f"reason: {reason}")
+        steps = story.trace(run)
+        narrator.step("All of it is stored, each event with its cause:")
+        narrator.trace(steps)
+    took_s = time.monotonic() - started
+    narrator.end(story.checks.passed, took_s)
+    return {"checks": story.checks.passed, "tookS": round(took_s, 3), "dispatches": found, "trace": trace_rows(steps)}
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """End as an exception, so that everything that was started is ended too."""
+    sys.exit(128 + number)

@@ -1,0 +1,61 @@
+"""`zekt status`: what is running, whether it is ready, and how far behind it is."""
+
+from typing import Any
+
+import click
+
+from zekt_cli import options
+from zekt_cli.client import HttpClient
+from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.operations import SERVICES
+from zekt_cli.output import console, print_json, table
+
+_OK = 200
+
+
+@click.command("status")
+@options.suite_options
+def command(*, as_json: bool, **suite: Any) -> None:
+    """Show whether the suite is ready, and each service's backlog; exit 1 unless it is."""
+    client = options.connect(**suite)
+    ready = client.request("GET", "/ready")
+    readiness: dict[str, Any] = ready.body if isinstance(ready.body, dict) else {"status": "unknown", "checks": []}
+    services = {name: found for name in SERVICES if (found := _status(client, name)) is not None}
+    if as_json:
+        print_json({"url": client.url, **readiness, "services": services})
+    else:
+        click.echo(f"{client.url} is {readiness['status']}")
+        _print_checks(readiness["checks"])
+        _print_services(services)
+    if ready.status != _OK:
+        raise CommandFailed(Exit.CHECK_FAILED, f"the suite is {readiness['status']}")
+
+
+def _status(client: HttpClient, service: str) -> Any:
+    """Return what the service says of itself, None when it has nothing to say or is not hosted here."""
+    answer = client.request("GET", f"/api/operations/{service}/status")
+    return answer.body if answer.status == _OK else None
+
+
+def _print_checks(checks: list[dict[str, Any]]) -> None:
+    shown = table("check", "", "detail")
+    for check in checks:
+        shown.add_row(check["name"], "[green]ok[/]" if check["ok"] else "[red]failed[/]", check.get("detail", ""))
+    if checks:
+        console().print(shown)
+
+
+def _print_services(services: dict[str, Any]) -> None:
+    shown = table("service", "what", "value")
+    for service, fields in services.items():
+        for name, value in _flat(fields):
+            shown.add_row(service, name, value)
+    if services:
+        console().print(shown)
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested fields as dotted names with their values."""
+    if isinstance(value, dict):
+        return [row for name, inner in value.items() for row in _flat(inner, f"{prefix}.{name}" if prefix else name)]
+    return [(prefix, str(value))]

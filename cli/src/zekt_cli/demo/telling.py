@@ -1,0 +1,79 @@
+"""Telling the demo's story on a terminal."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+
+from zekt_cli.catalog.applying import Applied
+from zekt_cli.demo.github import Dispatch
+from zekt_cli.output import short_type, table
+from zekt_cli.tracing.order import Step
+
+
+@dataclass
+class Narrator:
+    """Numbers the steps and says how long each took."""
+
+    console: Console
+    steps: int = 0
+    _since: float = field(default_factory=time.monotonic)
+
+    def title(self) -> None:
+        """Say what is about to be shown."""
+        self.console.print(
+            "\n[bold]Zekt demo[/]  A release in [bold]acme[/] triggers workflows in [bold]beta[/] and [bold]gamma[/]: "
+            "three organisations, no shared token.\n"
+            "[dim]GitHub is played by a stand-in on this machine, over real HTTP with real signatures.[/]\n"
+        )
+
+    def step(self, text: str, *details: str) -> None:
+        """Tell one finished step; details go below it."""
+        self.steps += 1
+        now = time.monotonic()
+        self.console.print(
+            f"[bold green]✓[/] [bold]{self.steps}[/]  {text} [dim]({(now - self._since) * 1000:,.0f} ms)[/]"
+        )
+        for detail in details:
+            self.console.print(f"     [dim]{detail}[/]")
+        self._since = now
+
+    def dispatches(self, found: Sequence[Dispatch]) -> None:
+        """Show what each consumer received."""
+        shown = table("consumer", "event_type", "client_payload.zekt.payload", "from", "GitHub said")
+        for one in found:
+            zekt = one.client_payload["zekt"]
+            service = zekt.get("service") or {}
+            origin = service.get("alias") or zekt.get("sourceRepo", "")
+            shown.add_row(one.repository, one.event_type, json.dumps(zekt["payload"]), origin, str(one.status))
+        self.console.print(shown)
+
+    def trace(self, steps: Sequence[Step]) -> None:
+        """Show the causal trace."""
+        shown = table("#", "ms", "service", "stored event", "because of", right=("#", "ms"))
+        for step in steps:
+            cause = f"#{step.cause}" if step.cause else "[dim]GitHub[/]"
+            name = short_type(step.event.envelope.type).rpartition(".")[2]
+            shown.add_row(str(step.number), f"{step.offset_ms:.1f}", step.event.service, name, cause)
+        self.console.print(shown)
+
+    def end(self, checks: int, took_s: float) -> None:
+        """Say that everything held, and where to go on."""
+        self.console.print(f"[bold green]All {checks} checks passed[/] in {took_s:.1f} s.")
+        self.console.print("[dim]Go on with:  zekt up --sandbox   and   docs/architecture.md[/]\n")
+
+    def failed(self, why: str) -> None:
+        """Name the check that failed."""
+        self.console.print(f"[bold red]✗[/] [bold]{self.steps + 1}[/]  check failed: {escape(why)}")
+
+
+def catalog_summary(applied: Applied) -> str:
+    """Return how many entities of each kind the catalog has now."""
+    kinds: dict[str, int] = {}
+    for change in applied.changes:
+        kinds[change.kind] = kinds.get(change.kind, 0) + 1
+    plural = {"repository": "repositories"}
+    return ", ".join(f"{count} {kind if count == 1 else plural.get(kind, f'{kind}s')}" for kind, count in kinds.items())
