@@ -101,7 +101,7 @@ class Consumer:
         self._draining.set()
         self._room.set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(max(within_s, 2 * RECEIVE_S)):  # else it would take up what we give back
                 await self._stopped.wait()
         await finish(list(self._running), within_s=max(deadline - time.monotonic(), 0.0))
 
