@@ -53,7 +53,8 @@ class Receiver(Protocol):
     async def retry(self, message: ReceivedMessage, /, *, after_s: float) -> None:
         """Replace the message by a copy for this subscription alone, `attempt` one higher, due in `after_s`.
 
-        The copy's message id is `{envelope id}~{subscription}~r{attempt}`.
+        The copy's message id is `{id}~{subscription}~r{attempt}` after the message id as published, so that the
+        retries of a replay are not taken for those of the original.
 
         Raises:
             LockLost: the lock has expired or passed on.
@@ -112,6 +113,7 @@ class Bus(Protocol):
 
         Raises:
             UnknownSubscription: no such topic, or a message is addressed to an unknown subscription.
+            MessageTooLarge: an encoded message is over 256 KB.
         """
         ...
 
