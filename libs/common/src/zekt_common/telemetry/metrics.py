@@ -31,7 +31,7 @@ class Counter:
     """A sum that only grows."""
 
     def __init__(self, name: str, unit: str) -> None:
-        self._name, self._unit = name, unit
+        self.name, self._unit = name, unit
         self._instrument: metrics.Counter | None = None
 
     def add(self, amount: int = 1, **attributes: str | int | bool) -> None:
@@ -41,14 +41,14 @@ class Counter:
 
     def install(self, meter: Meter | None) -> None:
         """Report to this meter from now on; None reports nothing."""
-        self._instrument = None if meter is None else meter.create_counter(self._name, unit=self._unit)
+        self._instrument = None if meter is None else meter.create_counter(self.name, unit=self._unit)
 
 
 class Histogram:
     """A distribution of measured values."""
 
     def __init__(self, name: str, unit: str) -> None:
-        self._name, self._unit = name, unit
+        self.name, self._unit = name, unit
         self._instrument: metrics.Histogram | None = None
 
     def record(self, value: float, **attributes: str | int | bool) -> None:
@@ -58,14 +58,14 @@ class Histogram:
 
     def install(self, meter: Meter | None) -> None:
         """Report to this meter from now on; None reports nothing."""
-        self._instrument = None if meter is None else meter.create_histogram(self._name, unit=self._unit)
+        self._instrument = None if meter is None else meter.create_histogram(self.name, unit=self._unit)
 
 
 class Gauge:
     """Values that are looked at when metrics are collected, from any number of watched sources."""
 
     def __init__(self, name: str, unit: str) -> None:
-        self._name, self._unit = name, unit
+        self.name, self._unit = name, unit
         self._sources: dict[object, Callable[[], Iterable[tuple[float, Attributes]]]] = {}
 
     def watch(self, read: Callable[[], float | None], **attributes: str | int | bool) -> Callable[[], None]:
@@ -85,7 +85,7 @@ class Gauge:
     def install(self, meter: Meter | None) -> None:
         """Report to this meter from now on; None reports nothing."""
         if meter is not None:
-            meter.create_observable_gauge(self._name, callbacks=[self._observe], unit=self._unit)
+            meter.create_observable_gauge(self.name, callbacks=[self._observe], unit=self._unit)
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [
