@@ -122,6 +122,17 @@ async def test_a_wait_without_events_ends_with_the_same_cursor(backend: Backend,
         assert (status, second) == (200, {"events": [], "cursor": first["cursor"]})
 
 
+async def test_one_stream_is_read_alone_from_a_version_on(backend: Backend, tmp_path: Path) -> None:
+    for n in range(3):
+        await backend.store.append(f"run/1/{n}", [new(Noted(n=n)), new(Noted(n=n + 10))], expected_version=0)
+    async with operated(parts_of(backend), tmp_path) as operator:
+        path = "/api/operations/router/stream"
+        assert numbers((await operator.call("GET", path, params={"name": "run/1/1"}))[1]) == [1, 11]
+        assert numbers((await operator.call("GET", path, params={"name": "run/1/1", "after": "1"}))[1]) == [11]
+        assert await operator.call("GET", path, params={"name": "run/1/none"}) == (200, {"events": []})
+        assert (await operator.call("GET", path, params={"name": "run/1/1", "after": "x"}))[0] == 400
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [

@@ -49,6 +49,7 @@ def operations_routes(service: str, operated: Callable[[], Operated]) -> list[Ro
     operations = _Operations(service, operated)
     return [
         operations.route("GET", "events", operations.get_events),
+        operations.route("GET", "stream", operations.get_stream),
         operations.route("GET", "dead-letters", operations.get_dead_letters),
         operations.route("GET", "status", operations.get_status),
         operations.route("POST", "relay/rewind", operations.rewind_relay),
@@ -78,6 +79,12 @@ class _Operations:
                     await reader.wait(page.cursor)
             page = await reader.read(wanted, page.cursor, limit)
         return json_response({"events": page.events, "cursor": page.cursor})
+
+    async def get_stream(self, request: web.Request) -> web.Response:
+        """One stream's events after version `after`, read by its `name` alone, however much else is stored."""
+        after = int(_number(request, "after", default=0, least=0, most=2**53))
+        events = await self._operated().store.read(request.query.get("name", ""), after=after)
+        return json_response({"events": events})
 
     async def get_dead_letters(self, request: web.Request) -> web.Response:
         """Messages that this service gave up on, oldest first within each of its subscriptions."""
