@@ -79,6 +79,16 @@ def read_all(client: HttpClient, service: str, wanted: EventFilter) -> Iterator[
             yield StoredEvent(service, envelope)
 
 
+def read_stream(client: HttpClient, service: str, stream: str) -> list[StoredEvent]:
+    """Return one stream's events, however much else the service has stored; none for an unknown stream.
+
+    Raises:
+        CommandFailed: the suite cannot be reached or refuses.
+    """
+    found = client.call("GET", f"/api/operations/{service}/stream", query={"name": stream})
+    return [StoredEvent(service, envelope) for envelope in msgspec.convert(found["events"], list[Envelope])]
+
+
 def data(event: StoredEvent) -> dict[str, Any]:
     """Return what the event says."""
     fields: dict[str, Any] = msgspec.json.decode(event.envelope.data)

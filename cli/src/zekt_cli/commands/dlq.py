@@ -11,6 +11,7 @@ from zekt_cli.output import console, print_json, table
 
 _FAILED_FROM = 400
 _NOT_FOUND = 404
+_LIMIT = 1000
 
 
 @click.command("dlq")
@@ -29,7 +30,7 @@ def command(*, services: tuple[str, ...], as_json: bool, **suite: Any) -> None:
 
 
 def _dead_letters(client: HttpClient, service: str) -> list[dict[str, Any]]:
-    answer = client.request("GET", f"/api/operations/{service}/dead-letters")
+    answer = client.request("GET", f"/api/operations/{service}/dead-letters", query={"limit": _LIMIT})
     if answer.status == _NOT_FOUND:
         return []
     if answer.status >= _FAILED_FROM:

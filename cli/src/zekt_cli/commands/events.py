@@ -2,7 +2,6 @@
 
 import queue
 import threading
-from collections import deque
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -32,7 +31,7 @@ def command(*, follow: bool, limit: int, services: tuple[str, ...], as_json: boo
     wanted = EventFilter(type=_full_type(rest.pop("type")), stream=rest.pop("stream"))
     client = options.connect(**rest)
     histories = [_history(client, service, wanted, limit) for service in services or SERVICES]
-    for event in _last(histories, limit):
+    for event in _newest([event for history in histories for event in history.last], limit):
         _print(event, as_json=as_json)
     if follow:
         _follow(client, histories, wanted, as_json=as_json)
@@ -42,7 +41,7 @@ class _History(msgspec.Struct, frozen=True):
     """The last events of one service, and the cursor after them; None when it keeps no events."""
 
     service: str
-    last: deque[StoredEvent]
+    last: list[StoredEvent]
     cursor: str | None
 
 
@@ -52,18 +51,17 @@ def _full_type(type: str | None) -> str | None:  # noqa: A002 - the option's own
 
 
 def _history(client: HttpClient, service: str, wanted: EventFilter, limit: int) -> _History:
-    last: deque[StoredEvent] = deque(maxlen=limit)
+    last: list[StoredEvent] = []
     cursor: str | None = None
     for found in pages(client, service, wanted):
-        last.extend(StoredEvent(service, envelope) for envelope in found.events)
+        last = _newest(last + [StoredEvent(service, envelope) for envelope in found.events], limit)
         cursor = found.cursor
     return _History(service, last, cursor)
 
 
-def _last(histories: list[_History], limit: int) -> list[StoredEvent]:
-    """Return the last events of all services by time; a service's own order stays."""
-    found = sorted((event for history in histories for event in history.last), key=_time)
-    return found[-limit:] if limit else []
+def _newest(events: list[StoredEvent], limit: int) -> list[StoredEvent]:
+    """Return the last `limit` events by time; of one time, in the order in which they came."""
+    return sorted(events, key=_time)[-limit:] if limit else []
 
 
 def _time(event: StoredEvent) -> datetime:

@@ -1,5 +1,6 @@
 """`zekt status`: what is running, whether it is ready, and how far behind it is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -46,16 +47,20 @@ def _print_checks(checks: list[dict[str, Any]]) -> None:
 
 
 def _print_services(services: dict[str, Any]) -> None:
-    shown = table("service", "what", "value")
+    shown = table("service", "part", "backlog", "in flight", "lag s", "done", right=("backlog", "in flight", "lag s"))
     for service, fields in services.items():
-        for name, value in _flat(fields):
-            shown.add_row(service, name, value)
+        for row in _rows(fields):
+            shown.add_row(service, *row)
     if services:
         console().print(shown)
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested fields as dotted names with their values."""
-    if isinstance(value, dict):
-        return [row for name, inner in value.items() for row in _flat(inner, f"{prefix}.{name}" if prefix else name)]
-    return [(prefix, str(value))]
+def _rows(fields: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield each running part of a service, with how far behind it is and what it has done since it started."""
+    if relay := fields.get("relay"):
+        yield "relay", "", "", f"{relay['lag_s']:.3f}", f"{relay['published']} published"
+    for name, consumer in fields["consumers"].items():
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in consumer["outcomes"].items())
+        yield f"consumer {name}", str(consumer["backlog"]), str(consumer["in_flight"]), "", outcomes
+    for name, projector in fields["projectors"].items():
+        yield f"projector {name}", "", "", f"{projector['lag_s']:.3f}", f"{projector['projected']} projected"

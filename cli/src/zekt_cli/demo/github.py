@@ -61,9 +61,10 @@ class GitHub:
         deliveries: list[dict[str, Any]] = self._post(f"/runs/{run.id}/complete")["deliveries"]
         return deliveries
 
-    def dispatches(self, *, wait: int | None = None) -> list[Dispatch]:
-        """Return every dispatch received, waiting first until `wait` were taken."""
-        found = self.client.call("GET", f"{_CONTROLS}/dispatches", query={"wait": wait, "timeout_s": 8}, timeout_s=12.0)
+    def dispatches(self, *, wait: int | None = None, within_s: float = 0.0) -> list[Dispatch]:
+        """Return every dispatch received, waiting first until `wait` were taken, not longer than `within_s`."""
+        query = {"wait": wait, "timeout_s": within_s}
+        found = self.client.call("GET", f"{_CONTROLS}/dispatches", query=query, timeout_s=within_s + 5.0)
         return msgspec.convert(found["dispatches"], list[Dispatch])
 
     def _post(self, control: str, /, **body: Any) -> Any:

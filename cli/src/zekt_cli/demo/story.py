@@ -33,6 +33,7 @@ class Story:
 
     demo: DemoSuite
     checks: Checks = field(default_factory=Checks)
+    patience_s: float = 8.0
 
     def onboard(self) -> Applied:
         """Make three organisations exist at GitHub, and tell Zekt who provides and who consumes."""
@@ -66,7 +67,7 @@ class Story:
 
     def dispatches(self, run: Run) -> list[Dispatch]:
         """Read at GitHub what the consumers were sent."""
-        found = self.demo.github.dispatches(wait=len(CONSUMERS))
+        found = self.demo.github.dispatches(wait=len(CONSUMERS), within_s=self.patience_s)
         targets = sorted(dispatch.repository for dispatch in found)
         self.checks.that("each consumer gets one dispatch", targets == list(CONSUMERS), targets)
         for sent in found:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from zekt_cli.client import HttpClient
 from zekt_cli.exits import CommandFailed, Exit
-from zekt_cli.operations import EventFilter, StoredEvent, data, read_all
+from zekt_cli.operations import EventFilter, StoredEvent, data, read_all, read_stream
 
 _KEPT_BY: Final = {
     "webhook": "ingress",
@@ -72,10 +72,9 @@ def _candidates(client: HttpClient, wanted: str) -> Iterator[StoredEvent]:
             yield event
 
 
-def _stream(client: HttpClient, stream: str) -> Iterator[StoredEvent]:
+def _stream(client: HttpClient, stream: str) -> list[StoredEvent]:
     service = _KEPT_BY.get(stream.partition("/")[0])
-    if service is not None:
-        yield from read_all(client, service, EventFilter(stream=stream))
+    return read_stream(client, service, stream) if service is not None else []
 
 
 def _linked(event: StoredEvent) -> Iterator[str]:
