@@ -3,7 +3,7 @@
 import bisect
 from collections import defaultdict
 
-from zekt_router.catalog_model import Catalog, Subscription
+from zekt_router.catalog_model import Catalog, Service, Subscription
 from zekt_router.run_model import PAGE_SIZE
 
 
@@ -24,6 +24,10 @@ class CatalogAt:
         every = self._by_workflow.get((repository_id, workflow_path.partition("@")[0]), [])
         start = bisect.bisect_right(every, after, key=_id)
         return every[start : start + PAGE_SIZE]
+
+    def service_of(self, subscription: Subscription) -> Service:
+        """Return the service that a subscription of a page is to."""
+        return self.catalog.services[subscription.service_slug]
 
 
 def _group(catalog: Catalog) -> dict[tuple[int, str], list[Subscription]]:

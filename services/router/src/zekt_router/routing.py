@@ -56,7 +56,7 @@ def route_page(page: Page) -> RunRouted:
 
 
 def _route(page: Page, subscription: Subscription, refusals: Mapping[str, Blocked | None]) -> Target | Refused:
-    service = page.catalog.catalog.services[subscription.service_slug]
+    service = page.catalog.service_of(subscription)
     target = page.targets.get(subscription.target_repository_id)
     verdict = judge_subscription(subscription, service, target, page.event_type)
     if isinstance(verdict, Reachable):

@@ -35,7 +35,7 @@ class CompletionAccepted(Event, frozen=True, kw_only=True):
 
 
 class CompletionPredated(Event, frozen=True, kw_only=True):
-    """Another hook had told of this attempt earlier, by stored time, than the one we heard of first: that time counts."""
+    """Another hook had told of this attempt earlier, by stored time, than the one heard of first: its time counts."""
 
     TYPE: ClassVar[str] = "dev.zekt.run.completion-predated"
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from zekt_common.envelope import Event
-from zekt_router.correlation import Attempt
+from zekt_router.correlation import Attempt, due_at
 from zekt_router.run_events import (
     CompletionAccepted,
     CompletionPredated,
@@ -65,6 +65,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         for held in self.messages.values():
             return held.message.owner_id
         return None
+
+    @property
+    def awaits_a_close(self) -> bool:
+        """Return whether a waiting message will join something known once enough time has been published."""
+        return any(due_at(message, self.attempts) is not None for message in self.waiting_messages())
 
     def waiting_messages(self) -> list[Message]:
         """Return the messages that wait, in the order they were stored."""

@@ -1,0 +1,184 @@
+"""Runs' transactions: load, decide, route page by page, append.
+
+Whatever is decided about a run goes out in one append where it fits; what does not fit follows in further ones, and a
+crash between two is mended by whoever handles the run next.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import structlog
+
+from zekt_common.decider import ATTEMPTS, fold
+from zekt_common.envelope import Envelope, Event, NewEvent
+from zekt_common.errors import KeyDestroyed, PayloadNotFound, StreamConflict
+from zekt_common.ports import EventStore, Payloads
+from zekt_common.telemetry.metrics import EVENTS_APPENDED, ROUTING_DECISIONS
+from zekt_router.catalog_model import Repository, Subscription
+from zekt_router.catalogs import Catalogs
+from zekt_router.matching import CatalogAt
+from zekt_router.policy import Content, reads_content
+from zekt_router.run import RUN, CloseWindows, Command, RoutePage, decide
+from zekt_router.run_events import MessageBlocked, RoutingFinished, RunBlocked, RunRouted
+from zekt_router.run_model import PAGE_SIZE, Message
+from zekt_router.run_state import Item, Run, evolve
+from zekt_router.translate import SOURCE
+
+CommandAt = Callable[[CatalogAt], Command]
+"""Makes the command once the provider's catalog is known."""
+
+_RACES: Final = 2 * ATTEMPTS
+
+log = structlog.get_logger()
+
+
+class Runs:
+    """Carries out commands on runs; a repeat finds everything decided and appends nothing."""
+
+    def __init__(self, store: EventStore, payloads: Payloads, catalogs: Catalogs) -> None:
+        self._store = store
+        self._payloads = payloads
+        self._catalogs = catalogs
+
+    async def execute(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> None:
+        """Decide the command and finish every routing that the run has open.
+
+        Raises:
+            StreamConflict: others kept appending to the run.
+        """
+        await self._insist(stream, owner_id, command, cause)
+
+    async def close(self, stream: str, through: datetime) -> bool:
+        """Close the run's windows that end by `through`; return False if the run has to be looked at again.
+
+        Raises:
+            StreamConflict: others kept appending to the run.
+        """
+        run = await self._insist(
+            stream, None, lambda catalog: CloseWindows(through=through, catalog_version=catalog.version), None
+        )
+        return not run.awaits_a_close
+
+    async def _insist(self, stream: str, owner_id: int | None, command: CommandAt, cause: Envelope | None) -> Run:
+        for _ in range(_RACES - 1):
+            try:
+                return await self._transact(stream, owner_id, command, cause)
+            except StreamConflict:
+                continue
+        return await self._transact(stream, owner_id, command, cause)
+
+    async def _transact(self, stream: str, owner_id: int | None, command: CommandAt, cause: Envelope | None) -> Run:
+        events = await self._store.read(stream)
+        run, version = fold(RUN, events)
+        owner_id = run.owner_id if owner_id is None else owner_id
+        if owner_id is None or not (cause or events):
+            return run
+        batch = _Batch(stream, run, version, cause or events[-1])
+        batch.decide(command(await self._catalogs.latest(owner_id)))
+        while (item := batch.run.unfinished()) is not None:
+            batch.decide(await self._route(batch.run, item, owner_id))
+            if batch.is_full:
+                await self._append(batch)
+        await self._append(batch)
+        return batch.run
+
+    async def _route(self, run: Run, item: Item, owner_id: int) -> RoutePage:
+        catalog = await self._catalogs.at(owner_id, item.catalog_version)
+        completion = run.attempts[item.run_attempt].completion
+        subscriptions = catalog.page(completion.repository_id, completion.workflow_path, item.after)
+        held = run.messages.get(item.message_id) if item.message_id else None
+        content = Content()
+        if held is not None and any(reads_content(catalog.service_of(each)) for each in subscriptions):
+            content = await self._content(held.message)
+        return RoutePage(item=item, catalog=catalog, targets=await self._targets(subscriptions), content=content)
+
+    async def _targets(self, subscriptions: Sequence[Subscription]) -> dict[int, Repository]:
+        """Return the consumers' repositories as their own accounts have them now."""
+        accounts = {subscription.target_account_id for subscription in subscriptions}
+        catalogs = {account: (await self._catalogs.latest(account)).catalog for account in accounts}
+        found: dict[int, Repository] = {}
+        for subscription in subscriptions:
+            wanted = subscription.target_repository_id
+            repository = catalogs[subscription.target_account_id].repositories.get(wanted)
+            if repository is not None:
+                found[wanted] = repository
+        return found
+
+    async def _content(self, message: Message) -> Content:
+        if message.payload is not None:
+            return Content(msgspec.json.decode(message.payload))
+        if message.payload_ref is None:
+            return Content(available=False)
+        try:
+            stored = await self._payloads.get(message.payload_ref.account_id, message.payload_ref.sha256)
+        except (PayloadNotFound, KeyDestroyed):
+            return Content(available=False)
+        return Content(msgspec.json.decode(stored))
+
+    async def _append(self, batch: "_Batch") -> None:
+        if not batch.events:
+            return
+        stored = await self._store.append(batch.stream, batch.wrapped(), expected_version=batch.version)
+        _tell(batch.stream, batch.events)
+        batch.version, batch.events = stored[-1].version, []
+
+
+class _Batch:
+    """What has been decided about one run and not been appended yet."""
+
+    def __init__(self, stream: str, run: Run, version: int, cause: Envelope) -> None:
+        self.stream = stream
+        self.run = run
+        self.version = version
+        self.events: list[Event] = []
+        self._cause = cause
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether this is enough for one append."""
+        targets = sum(len(event.routed) + len(event.refused) for event in self.events if isinstance(event, RunRouted))
+        return targets >= PAGE_SIZE or len(self.events) >= PAGE_SIZE // 2
+
+    def decide(self, command: Command) -> None:
+        for event in decide(self.run, command):
+            self.events.append(event)
+            self.run = evolve(self.run, event)
+
+    def wrapped(self) -> list[NewEvent]:
+        subject = self.stream.partition("/")[2]
+        return [
+            NewEvent(
+                body=event,
+                source=SOURCE,
+                subject=subject,
+                correlationid=subject,
+                causationid=self._cause.id,
+                traceparent=self._cause.traceparent,
+                accountid=self._cause.accountid,
+            )
+            for event in self.events
+        ]
+
+
+def _tell(stream: str, events: Sequence[Event]) -> None:
+    """Count what was appended, and log the decisions in it."""
+    for event in events:
+        EVENTS_APPENDED.add(service="router", type=event.TYPE)
+        if isinstance(event, RunBlocked):
+            ROUTING_DECISIONS.add(outcome=event.reason)
+            log.info("run_blocked", stream=stream, attempt=event.completion.run_attempt, reason=event.reason)
+        elif isinstance(event, MessageBlocked):
+            ROUTING_DECISIONS.add(outcome=event.reason)
+            log.info("message_blocked", stream=stream, message_id=event.message_id, reason=event.reason)
+        elif isinstance(event, RoutingFinished):
+            ROUTING_DECISIONS.add(outcome="routed")
+            log.info(
+                "run_routed",
+                stream=stream,
+                attempt=event.run_attempt,
+                message_id=event.message_id,
+                routed=event.routed,
+                refused=event.refused,
+            )
