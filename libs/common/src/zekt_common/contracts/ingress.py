@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import ClassVar
 
-import msgspec
-
 from zekt_common.envelope import Event
+from zekt_common.inline_json import InlineJson
 from zekt_common.ports.payloads import PayloadRef
 
 
@@ -30,7 +29,7 @@ class RunCompleted(Event, frozen=True, kw_only=True):
     installation_id: int | None
 
 
-class MessageReceived(Event, frozen=True, kw_only=True):
+class MessageReceived(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A message that a run posted, redacted; for `router`. The payload is inline JSON or a reference, never both."""
 
     TYPE: ClassVar[str] = "dev.zekt.ingress.message-received"
@@ -45,7 +44,7 @@ class MessageReceived(Event, frozen=True, kw_only=True):
     workflow_path: str
     event_type: str
     size_bytes: int
-    payload: msgspec.Raw | None = None
+    payload: InlineJson = None
     payload_ref: PayloadRef | None = None
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from zekt_common.envelope import Event
+from zekt_common.inline_json import InlineJson
 from zekt_common.ports.payloads import PayloadRef
 
 SubscriptionStatus = Literal["requested", "approved", "denied", "revoked", "paused"]
@@ -69,7 +70,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     conclusion: str
 
 
-class DeliveryRequested(Event, frozen=True, kw_only=True):
+class DeliveryRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
     """One subscription is to hear of one run, once; for `dispatcher`.
 
     `delivery_id` is a hash of run, attempt, message (or `completed`) and subscription: a repeat is the same delivery.
@@ -92,5 +93,5 @@ class DeliveryRequested(Event, frozen=True, kw_only=True):
     late: bool = False
     is_replay: bool = False
     size_bytes: int = 0
-    payload: msgspec.Raw | None = None
+    payload: InlineJson = None
     payload_ref: PayloadRef | None = None
