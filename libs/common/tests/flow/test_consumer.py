@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,6 +193,20 @@ async def test_data_of_the_wrong_shape_is_dead_lettered_and_blocks_nobody(backen
     assert await reasons(backend) == ["data is no dev.zekt.test.noted of schema version 1"]
 
 
+async def test_a_body_that_is_no_envelope_is_dead_lettered_and_blocks_nobody(
+    backend: Backend, start: Start, tmp_path: Path
+) -> None:
+    await publish(backend, message(1), message(2))
+    with contextlib.closing(sqlite3.connect(tmp_path / "bus.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE messages SET body = '{\"id\": 7}' WHERE message_id = 'notes/1@1'")
+    inbox = Inbox()
+    consuming = consumer(backend, inbox.handle)
+    start(consuming.run())
+    assert await inbox.next() == 2
+    await settled(consuming, "dead_lettered")
+    assert await reasons(backend) == ["not an envelope"]
+
+
 async def test_a_type_nobody_asked_for_is_completed_and_told_once(backend: Backend, start: Start) -> None:
     consuming = consumer(backend, Inbox().handle)
     with capture_logs() as logs:
@@ -308,6 +324,32 @@ async def test_caught_up_waits_for_the_handlers_of_what_was_waiting(backend: Bac
     async with asyncio.timeout(5):
         await consuming.caught_up.wait()
     assert consuming.outcomes["completed"] == 3
+
+
+async def test_what_a_dead_process_holds_must_be_handled_before_we_have_caught_up(
+    short_locks: Bus, start: Start
+) -> None:
+    await short_locks.publish("ingress", [message(1)])
+    assert await short_locks.subscribe("ingress", "router").receive(1, timeout_s=0)
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    inbox = Inbox()
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: inbox.handle}, terms=terms)
+    start(consuming.run())
+    async with asyncio.timeout(5):
+        await consuming.caught_up.wait()
+    assert inbox.queue.qsize() == 1
+
+
+async def test_a_message_that_waits_for_its_retry_does_not_keep_us_from_catching_up_for_ever(
+    short_locks: Bus, start: Start
+) -> None:
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    await short_locks.publish("ingress", [message(1)])
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: Inbox(Retry(3600)).handle}, terms=terms)
+    start(consuming.run())
+    async with asyncio.timeout(5):
+        await consuming.caught_up.wait()
+    assert consuming.outcomes["retried"] == 1
 
 
 async def test_an_idle_consumer_has_caught_up_at_once(backend: Backend, start: Start) -> None:

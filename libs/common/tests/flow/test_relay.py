@@ -251,6 +251,21 @@ async def test_of_two_relays_one_publishes_and_the_other_takes_over_from_it(back
     assert (first.published, second.published) == (10, 5)
 
 
+async def test_a_message_too_large_for_the_bus_is_noted_and_holds_nobody_up(backend: Backend, start: Start) -> None:
+    def bloated(envelope: Envelope) -> Sequence[OutgoingMessage]:
+        if envelope.version != 3:
+            return publish_all(envelope)
+        return publish_all(msgspec.structs.replace(envelope, data=msgspec.Raw(b'"' + b"x" * 300_000 + b'"')))
+
+    with capture_logs() as logs:
+        stored = await store(backend, range(7))
+        start(relay(backend, bloated).run())
+        taken = await take(backend, 6)
+    assert [envelope.id for _, envelope in taken] == [event.id for event in stored if event.version != 3]
+    assert [document.id for document in await backend.views.listing("refused-messages")] == ["ingress/notes/1@3"]
+    assert [entry["envelope_id"] for entry in logs if entry["event"] == "relay_message_refused"] == ["notes/1@3"]
+
+
 async def test_lag_tells_how_long_the_oldest_unpublished_event_waits(backend: Backend, start: Start) -> None:
     relaying = relay(backend)
     assert await relaying.lag() == 0

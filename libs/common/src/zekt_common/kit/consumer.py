@@ -28,6 +28,7 @@ from zekt_common.telemetry.metrics import CONSUMER_BACKLOG, CONSUMER_MESSAGES, D
 __all__ = ["Complete", "Consumer", "DeadLetter", "Handler", "Retry", "Settlement"]
 
 RECEIVE_S = 0.5
+CATCHING_UP_S = 0.02
 COUNT_BACKLOG_EVERY_S = 5.0
 
 log = structlog.get_logger()
@@ -37,6 +38,8 @@ class Consumer:
     """One subscription's loop. Handlers must recognise repeats themselves, by the envelope's id.
 
     Each runs in a span, whose context is the `traceparent` of the envelope it gets: what it stores is traced below it.
+    `caught_up` is set once everything that was in the subscription before has been handled, at the latest when the
+    locks of a process that died have expired and those messages have come again.
     `outcomes` counts messages: completed, retried, dead_lettered, released, lost (the lock), unsettled (an error).
     """
 
@@ -62,7 +65,8 @@ class Consumer:
         self._draining = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
-        self._before_caught_up: set[asyncio.Task[None]] | None = None
+        self._began = time.monotonic()
+        self._last_awaited: set[asyncio.Task[None]] | None = None
         self._counted = (float("-inf"), 0)
         self.caught_up = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
@@ -85,6 +89,7 @@ class Consumer:
     async def run(self) -> None:
         """Handle messages until drained or cancelled; whatever fails is logged and tried again."""
         self._stopped.clear()
+        self._began = time.monotonic()
         unwatch = CONSUMER_BACKLOG.watch(lambda: self._counted[1], subscription=self._terms.name)
         try:
             await supervise(f"consumer/{self._terms.topic}/{self._terms.name}", self._receive_all)
@@ -107,14 +112,14 @@ class Consumer:
 
     async def _receive_all(self) -> None:
         while (room := await self._wait_for_room()) > 0:
-            timeout_s = RECEIVE_S if self.caught_up.is_set() or self._before_caught_up else 0.0
+            timeout_s = RECEIVE_S if self.caught_up.is_set() else CATCHING_UP_S
             messages = await self._receiver.receive(room, timeout_s=timeout_s)
             if self._draining.is_set():
                 await self._give_back(messages)
             elif messages:
                 self._start(messages)
             else:
-                self._note_empty()
+                await self._note_empty()
             await self._count_backlog()
 
     async def _wait_for_room(self) -> int:
@@ -133,18 +138,22 @@ class Consumer:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._room.set()
-        if self._before_caught_up is not None:
-            self._before_caught_up.discard(task)
+        if self._last_awaited is not None:
+            self._last_awaited.discard(task)
             self._note_caught_up()
 
-    def _note_empty(self) -> None:
-        """Nothing waits any more: we have caught up once what was received before has been handled."""
-        if self._before_caught_up is None:
-            self._before_caught_up = set(self._running)
-        self._note_caught_up()
+    async def _note_empty(self) -> None:
+        """Nothing waits; we have caught up unless a process that died holds locks on what we have not seen."""
+        if self.caught_up.is_set():
+            return
+        if not self._running and await self._receiver.backlog() == 0:
+            self.caught_up.set()
+        elif self._last_awaited is None and time.monotonic() - self._began > self._terms.lock_s:
+            self._last_awaited = set(self._running)  # such locks have expired: it is among these, or done
+            self._note_caught_up()
 
     def _note_caught_up(self) -> None:
-        if not self._before_caught_up:
+        if not self._last_awaited:
             self.caught_up.set()
 
     async def _count_backlog(self) -> None:

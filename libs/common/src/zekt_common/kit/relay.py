@@ -14,17 +14,18 @@ import structlog
 
 from zekt_common.clock import Clock, from_micros, utc_now
 from zekt_common.envelope import Envelope
-from zekt_common.errors import DocumentConflict
+from zekt_common.errors import DocumentConflict, MessageTooLarge
 from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument, Rewind
 from zekt_common.kit.supervision import describe, supervise
 from zekt_common.kit.watermarks import Watermarks
-from zekt_common.ports import Bus, EventStore, FeedPage, Leases, OutgoingMessage, Views
+from zekt_common.ports import Bus, EventStore, FeedPage, Leases, OutgoingMessage, Put, Views
 from zekt_common.telemetry.metrics import RELAY_LAG, RELAY_PUBLISHED
 
 Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
 WatermarkMessage = Callable[[datetime], OutgoingMessage]
 
 PAGE = 500
+REFUSED = "refused-messages"
 SAVE_EVERY_S = 0.25
 LOOK_EVERY_S = 0.5
 _TICK = timedelta(microseconds=1)
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 class Relay:
     """Publishes what `translate` makes of each stored event, in feed order; run any number, one is at work.
+
+    A message that the bus refuses as too large is noted in the view `refused-messages` and passed over.
 
     `watermark` makes the message saying that everything stored up to a time has been published. After a rewind
     watermarks start again from there: the newest one holds, even when it says less than one before.
@@ -110,13 +113,32 @@ class Relay:
         tail.waiting_since = page.events[0].time
         messages = [tail.copy_of(message, event.time) for event in page.events for message in self._translate(event)]
         if messages:
-            await self._bus.publish(self._topic, messages)
-            self.published += len(messages)
-            RELAY_PUBLISHED.add(len(messages), topic=self._topic)
+            await self._publish(messages)
         tail.advance(page)
         self._watermarks.keep_active(time.monotonic())
         await self._announce(tail, page.events[-1].time - _TICK)  # events of the same time may follow
         return True
+
+    async def _publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        try:
+            await self._bus.publish(self._topic, messages)
+        except MessageTooLarge as error:
+            if len(messages) == 1:
+                await self._put_aside(messages[0], error)
+                return
+            middle = len(messages) // 2
+            await self._publish(messages[:middle])
+            await self._publish(messages[middle:])
+        else:
+            self.published += len(messages)
+            RELAY_PUBLISHED.add(len(messages), topic=self._topic)
+
+    async def _put_aside(self, message: OutgoingMessage, error: MessageTooLarge) -> None:
+        """Keep a note of what the bus will never take, rather than hold up all that comes after it."""
+        log.error("relay_message_refused", topic=self._topic, envelope_id=message.envelope.id, **describe(error))
+        note = msgspec.json.encode({"envelope_id": message.envelope.id, "reason": str(error)})
+        id_ = f"{self._topic}/{message.message_id or message.envelope.id}"
+        await self._views.write([Put(partition=REFUSED, id=id_, body=note)])
 
     async def _rest(self, tail: "_Tail") -> None:
         """Wait for the feed to grow, and say that it has been published to its end as often as that is due."""
