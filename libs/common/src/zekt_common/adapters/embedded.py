@@ -35,17 +35,23 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(data_dir: Path, service: str, *, clock: Clock = utc_now) -> AsyncIterator[Backend]:
+async def open_backend(
+    data_dir: Path, service: str, *, clock: Clock = utc_now, writer_processes: bool = False
+) -> AsyncIterator[Backend]:
     """Open the service's ports below `data_dir`, creating it on first use (mode 0700).
+
+    With `writer_processes` events and payloads are committed by processes of their own, for a service that is flooded.
 
     Raises:
         StorageUnusable: the directory or a file in it cannot be used; the message says which and why.
     """
     _make_private(data_dir)
     async with (
-        _shared(data_dir / f"{service}.db", [EVENT_TABLES + ";" + VIEW_TABLES]) as own,
+        _shared(data_dir / f"{service}.db", [f"{EVENT_TABLES};{VIEW_TABLES}"], writer_process=writer_processes) as own,
         _shared(data_dir / "bus.db", [BUS_TABLES]) as bus,
-        _shared(data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True) as payloads,
+        _shared(
+            data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True, writer_process=writer_processes
+        ) as payloads,
         _shared(data_dir / "keys.db", [KEY_TABLES], secure_delete=True) as key_file,
     ):
         keys = SqliteKeys(key_file, read_master_key(data_dir / "master.key"))
@@ -80,7 +86,7 @@ _shares: dict[tuple[asyncio.AbstractEventLoop, Path], _Share] = {}
 
 @asynccontextmanager
 async def _shared(
-    path: Path, migrations: Sequence[str], *, secure_delete: bool = False
+    path: Path, migrations: Sequence[str], *, secure_delete: bool = False, writer_process: bool = False
 ) -> AsyncIterator[SqliteDatabase]:
     key = (asyncio.get_running_loop(), path)
     share = _shares.setdefault(key, _Share())
@@ -88,7 +94,9 @@ async def _shared(
     try:
         async with share.opening:
             if share.database is None:
-                share.database = await SqliteDatabase.open(path, migrations, secure_delete=secure_delete)
+                share.database = await SqliteDatabase.open(
+                    path, migrations, secure_delete=secure_delete, writer_process=writer_process
+                )
         yield share.database
     finally:
         share.users -= 1

@@ -50,7 +50,9 @@ class SqliteDatabase:
                 migrate(reader, path, migrations)
                 database = cls(path, reader)
                 if writer_process:
-                    database.writer = await ProcessWriter.start(path, database.settle, secure_delete=secure_delete)
+                    writer = ProcessWriter(path, database.settle, secure_delete=secure_delete)
+                    await writer.start()
+                    database.writer = writer
                 else:
                     database.writer = ThreadWriter(
                         path, GroupCommit(path, secure_delete=secure_delete), database.settle

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import structlog
+
 from zekt_common.adapters.sqlite_group_commit import MAX_BATCH, GroupCommit, Write
 from zekt_common.errors import StorageUnusable
 
@@ -23,6 +25,9 @@ Settle = Callable[[Sequence[tuple[asyncio.Future[Any], Any]]], None]
 
 HEADER_BYTES = 4
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+RESTART_S = 0.1
+
+log = structlog.get_logger()
 
 
 class Writer(Protocol):
@@ -86,29 +91,32 @@ class ThreadWriter:
 
 
 class ProcessWriter(asyncio.Protocol):
-    """The parent's end of a writer process. Writes must be picklable: module-level functions and plain items."""
+    """The parent's end of a writer process. Writes must be picklable: module-level functions and plain items.
 
-    def __init__(self, path: Path, settle: Settle, process: subprocess.Popen[bytes]) -> None:
-        self._path, self._settle, self._process = path, settle, process
+    Should the process die, what it had not answered fails, and another one takes its place.
+    """
+
+    def __init__(self, path: Path, settle: Settle, *, secure_delete: bool) -> None:
+        self._path, self._settle, self._secure_delete = path, settle, secure_delete
         self._loop = asyncio.get_running_loop()
-        self._submitted: list[Write] = []
-        self._waiting: list[asyncio.Future[Any]] = []
+        self._submitted: list[tuple[Write, asyncio.Future[Any]]] = []
+        self._sent: list[asyncio.Future[Any]] = []
         self._received = bytearray()
-        self._stopped = False
+        self._transport: asyncio.Transport | None = None
+        self._stopping = False
         self._ended = asyncio.Event()
+        self._restarting: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def start(cls, path: Path, settle: Settle, *, secure_delete: bool) -> "ProcessWriter":
+    async def start(self) -> None:
         """Start the process; it ends by itself when this one does, however that happens."""
         ours, theirs = _socket_pair()
         with theirs:
-            process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; forking takes a millisecond, once
-                [sys.executable, "-m", __name__, str(path), str(theirs.fileno()), str(int(secure_delete))],
+            self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; forking takes a millisecond
+                [sys.executable, "-m", __name__, str(self._path), str(theirs.fileno()), str(int(self._secure_delete))],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # a Ctrl-C is ours to handle: the writer ends after the last write
             )
-        _, writer = await asyncio.get_running_loop().create_connection(lambda: cls(path, settle, process), sock=ours)
-        return writer
+        await self._loop.create_connection(lambda: self, sock=ours)
 
     @property
     def pid(self) -> int:
@@ -117,45 +125,59 @@ class ProcessWriter(asyncio.Protocol):
 
     def submit(self, write: Write, done: asyncio.Future[Any]) -> None:
         """Queue a write; all of one turn of the loop travel together."""
-        if self._stopped:
-            raise StorageUnusable(f"{self._path} is closed, or its writer process has died: restart the service")
+        if self._stopping:
+            raise StorageUnusable(f"{self._path} is closed")
         if not self._submitted:
             self._loop.call_soon(self._flush)
-        self._submitted.append(write)
-        self._waiting.append(done)
+        self._submitted.append((write, done))
 
     async def stop(self) -> None:
         """Finish what was submitted, then let the process end."""
+        if self._restarting is not None:
+            await self._restarting
         self._flush()
-        self._stopped = True
-        self._transport.write_eof()
-        await self._ended.wait()
+        self._stopping = True
+        if self._transport is not None:
+            self._transport.write_eof()
+            await self._ended.wait()
         await asyncio.to_thread(self._process.wait)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; asyncio calls this."""
+        """Send what was submitted meanwhile; asyncio calls this."""
         self._transport = cast("asyncio.Transport", transport)
+        self._received.clear()
+        self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Settle the answered writes, which come back in order."""
         self._received += data
         while (results := take_frame(self._received)) is not None:
-            waiting, self._waiting = self._waiting[: len(results)], self._waiting[len(results) :]
-            self._settle(list(zip(waiting, results, strict=True)))
+            answered, self._sent = self._sent[: len(results)], self._sent[len(results) :]
+            self._settle(list(zip(answered, results, strict=True)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is unanswered: whether it was committed is unknown, as after any crash."""
         del exc
-        self._stopped = True
-        lost = StorageUnusable(f"{self._path}: its writer process has died: restart the service")
-        waiting, self._waiting = self._waiting, []
-        self._settle([(done, lost) for done in waiting])
+        self._transport = None
+        lost = StorageUnusable(f"{self._path}: its writer process died; another one takes its place")
+        unanswered, self._sent = self._sent, []
+        self._settle([(done, lost) for done in unanswered])
         self._ended.set()
+        if not self._stopping:
+            log.error("writer_process_died", file=self._path.name, process=self._process.pid)
+            self._restarting = self._loop.create_task(self._restart())
+
+    async def _restart(self) -> None:
+        await asyncio.to_thread(self._process.wait)
+        await asyncio.sleep(RESTART_S)
+        self._ended.clear()
+        await self.start()
 
     def _flush(self) -> None:
-        if self._submitted and not self._stopped:
-            writes, self._submitted = self._submitted, []
-            self._transport.write(frame(writes))
+        if self._submitted and self._transport is not None:
+            submitted, self._submitted = self._submitted, []
+            self._sent += [done for _, done in submitted]
+            self._transport.write(frame([write for write, _ in submitted]))
 
 
 def frame(content: list[Any]) -> bytes:

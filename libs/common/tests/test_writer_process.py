@@ -1,0 +1,78 @@
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, FEED, SqliteEventStore
+from zekt_common.adapters.sqlite_writers import ProcessWriter, frame, take_frame
+from zekt_common.contracts.ingress import Watermark
+from zekt_common.envelope import NewEvent
+from zekt_common.errors import StorageUnusable, StreamConflict
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = await SqliteDatabase.open(tmp_path / "events.db", [EVENT_TABLES], writer_process=True)
+    yield opened
+    await opened.close()
+
+
+def happened() -> NewEvent:
+    body = Watermark(through=datetime(2026, 1, 1, tzinfo=UTC))
+    return NewEvent(body=body, source="zekt/test", subject="1/2", correlationid="1/2", causationid="test")
+
+
+async def test_a_process_commits_and_answers_in_order(database: SqliteDatabase) -> None:
+    store = SqliteEventStore(database)
+    appended = await asyncio.gather(*(store.append(f"s/{n}", [happened()], expected_version=0) for n in range(300)))
+    assert [envelopes[0].id for envelopes in appended] == [f"s/{n}@1" for n in range(300)]
+    assert len((await store.read_feed(FEED)).events) == 300
+
+
+async def test_a_conflict_comes_back_from_the_process_as_it_is(database: SqliteDatabase) -> None:
+    store = SqliteEventStore(database)
+    await store.append("s/1", [happened()], expected_version=0)
+    with pytest.raises(StreamConflict) as conflict:
+        await store.append("s/1", [happened()], expected_version=0)
+    assert (conflict.value.stream, conflict.value.expected, conflict.value.actual) == ("s/1", 0, 1)
+
+
+async def test_what_was_submitted_before_closing_is_committed(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    database = await SqliteDatabase.open(path, [EVENT_TABLES], writer_process=True)
+    store = SqliteEventStore(database)
+    writing = [asyncio.create_task(store.append(f"s/{n}", [happened()], expected_version=0)) for n in range(50)]
+    await asyncio.sleep(0)
+    await database.close()
+    assert len(await asyncio.gather(*writing)) == 50
+
+
+async def test_the_death_of_the_process_fails_its_writes_and_another_one_takes_over(database: SqliteDatabase) -> None:
+    store = SqliteEventStore(database)
+    await store.append("s/1", [happened()], expected_version=0)
+    assert isinstance(database.writer, ProcessWriter)
+    os.kill(database.writer.pid, signal.SIGSTOP)
+    stuck = asyncio.create_task(store.append("s/1", [happened()], expected_version=1))
+    await asyncio.sleep(0)
+    os.kill(database.writer.pid, signal.SIGKILL)
+    with pytest.raises(StorageUnusable, match="another one takes its place"):
+        await stuck
+    known = len(await store.read("s/1"))
+    assert (await store.append("s/1", [happened()], expected_version=known))[0].version == known + 1
+
+
+def test_frames_are_taken_only_whole() -> None:
+    whole = frame([1, "two"]) + frame([3])
+    received = bytearray()
+    taken = []
+    for byte in whole:
+        received.append(byte)
+        while (content := take_frame(received)) is not None:
+            taken.append(content)
+    assert taken == [[1, "two"], [3]]
+    assert not received
