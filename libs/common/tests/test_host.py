@@ -190,6 +190,18 @@ async def test_internal_routes_are_on_the_internal_port_alone(
             assert response.status == 200
 
 
+async def test_a_door_for_services_is_never_opened_to_the_outside(stage: Stage, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="/here takes service tokens, so it must be internal"):
+        async with serving([stage.service(route(echo, requires=Access.SERVICE_TOKEN))], settings(tmp_path)):
+            raise AssertionError("it must not start")
+
+
+def test_a_route_that_names_no_requirement_cannot_be_made() -> None:
+    fields: dict[str, Any] = {"method": "GET", "path": "/here", "handler": echo}
+    with pytest.raises(TypeError, match="requires"):
+        Route(**fields)
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_each_route_bounds_its_own_body(
     stage: Stage, http: aiohttp.ClientSession, tmp_path: Path, *, chunked: bool

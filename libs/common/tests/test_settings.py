@@ -59,6 +59,23 @@ def test_values_are_read_without_surrounding_space(tmp_path: Path) -> None:
     reader.check()
 
 
+@pytest.mark.parametrize(
+    "value", ["https://ghe.example", "http://127.0.0.1:8081", "http://[::1]:1", "http://localhost"]
+)
+def test_credentials_travel_by_https_or_within_the_machine(value: str) -> None:
+    reader = EnvironmentReader({"U": value})
+    assert reader.secure_url("U") == value
+    reader.check()
+
+
+@pytest.mark.parametrize("value", ["http://ghe.example", "http://127.0.0.1.example", "http://10.0.0.1"])
+def test_credentials_never_travel_in_the_clear(value: str) -> None:
+    reader = EnvironmentReader({"U": value})
+    reader.secure_url("U")
+    with pytest.raises(SettingsError, match="U must be an https URL"):
+        reader.check()
+
+
 @pytest.mark.parametrize("value", ["-1", "1.5", "1e3", "٣", "0x10", "99999999999999999999999"])
 def test_only_plain_whole_numbers_within_bounds_are_numbers(value: str) -> None:
     reader = EnvironmentReader({"N": value})

@@ -31,7 +31,7 @@ class IdentitySettings:
         reader = EnvironmentReader(env)
         settings = cls(
             host=HostSettings.read(reader),
-            github_api_url=reader.url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
+            github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
             app_id=reader.number("ZEKT_GITHUB_APP_ID"),
             private_key_pem=_private_key(reader),
         )

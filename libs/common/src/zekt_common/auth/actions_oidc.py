@@ -1,8 +1,6 @@
 """GitHub Actions OIDC tokens: verified against the issuer's keys, believed only where every claim has its type."""
 
-import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import jwt
@@ -13,6 +11,7 @@ from zekt_common.auth.issuer_keys import IssuerKeys
 from zekt_common.auth.refusals import TokenRefused
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import SettingsError
+from zekt_common.kit.settings import is_secure_url
 
 LEEWAY_S = 60.0
 _MAX_KEY_ID_LENGTH = 256
@@ -50,7 +49,8 @@ class ActionsTokenVerifier:
     def __init__(
         self, http: aiohttp.ClientSession, *, issuer: str, audience: str = "api://zekt", clock: Clock = utc_now
     ) -> None:
-        _check_transport(issuer)
+        if not is_secure_url(issuer):
+            raise SettingsError("ZEKT_GITHUB_OIDC_ISSUER must be an https URL, since plain http is for loopback alone")
         self._issuer = issuer.rstrip("/")
         self._audience = audience
         self._clock = clock
@@ -95,20 +95,6 @@ class ActionsTokenVerifier:
         audience = claims.get("aud")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             raise TokenRefused(f"The token is for another audience. Request one for the audience {self._audience}.")
-
-
-def _check_transport(issuer: str) -> None:
-    parts = urlsplit(issuer)
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-        return
-    raise SettingsError("ZEKT_GITHUB_OIDC_ISSUER must be an https URL; plain http is for loopback alone")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _signed_claims(token: str, key: Any) -> dict[str, Any]:

@@ -93,7 +93,14 @@ async def unmatched_as_json(request: web.Request, handler: Handler) -> web.Strea
 def routed(
     routes: Sequence[Route], phase: Callable[[], Phase], operator_token: str, *, probes: Sequence[Route] = ()
 ) -> web.Application:
-    """Return an application that serves these routes, the probes in every phase."""
+    """Return an application that serves these routes, the probes in every phase.
+
+    Raises:
+        ValueError: a route for services is not internal, so that the outside could try its tokens on it.
+    """
+    for route in routes:
+        if route.requires is Access.SERVICE_TOKEN and not route.internal:
+            raise ValueError(f"{route.path} takes service tokens, so it must be internal")
     largest = max((route.max_body_bytes for route in routes), default=1)
     app = web.Application(middlewares=[unmatched_as_json], client_max_size=max(1, largest))
     endpoints = [Endpoint(probe, lambda: Phase.RUNNING, operator_token) for probe in probes]

@@ -1,5 +1,6 @@
 """Settings from the environment: every missing or malformed variable is named at once."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,13 @@ class EnvironmentReader:
             self.reject(name, f"must be an http(s) URL without query or credentials, not {value!r}")
         return value
 
+    def secure_url(self, name: str, *, default: str | None = None) -> str:
+        """Return a URL that credentials may travel to: https, or plain http on loopback."""
+        value = self.url(name, default=default)
+        if _is_plain_url(value) and not is_secure_url(value):
+            self.reject(name, f"must be an https URL, since plain http is for loopback alone, not {value!r}")
+        return value
+
     def log_format(self, name: str) -> LogFormat:
         """Return `console` (the default) or `json`."""
         value = self.text(name, default="console")
@@ -116,6 +124,19 @@ class HostSettings:
             data_dir=reader.path("ZEKT_DATA_DIR", default="./.zekt"),
             log_format=reader.log_format("ZEKT_LOG_FORMAT"),
         )
+
+
+def is_secure_url(value: str) -> bool:
+    """Return whether nobody on the way can read or change what is sent there: https, or http on loopback."""
+    parts = urlsplit(value)
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_plain_url(value: str) -> bool:
