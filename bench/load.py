@@ -12,12 +12,15 @@ CONTENT_LENGTH = b"content-length:"
 
 @dataclass
 class LoadResult:
-    """What came of a load: seconds from each request's due time to its whole answer, and the answers' statuses."""
+    """What came of a load: seconds from each request's due time to its whole answer, and the answers' statuses.
+
+    `started` is when the first request was due, on `time.perf_counter`.
+    """
 
     latencies_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    started: float = 0.0
     elapsed_s: float = 0.0
-    server_cpu_s: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -88,7 +91,7 @@ async def closed_loop(port: int, requests: Iterator[bytes], *, count: int, conne
             await connection.exchange(request, time.perf_counter())
         connection.close()
 
-    started = time.perf_counter()
+    started = result.started = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(connections)))
     result.elapsed_s = time.perf_counter() - started
     return result
@@ -110,7 +113,7 @@ async def open_loop(
         await connection.exchange(request, due)
         idle.put_nowait(connection)
 
-    started = time.perf_counter()
+    started = result.started = time.perf_counter()
     sending = []
     for number in range(int(rate * duration_s)):
         due = started + number / rate

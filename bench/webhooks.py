@@ -16,14 +16,14 @@ class WebhookRequests:
         self._template = template
         self._secret = secret.encode()
         self._app_id = app_id
-        self._next_run_id = first_run_id
+        self.next_run_id = first_run_id
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        run_id = self._next_run_id
-        self._next_run_id += 1
+        run_id = self.next_run_id
+        self.next_run_id += 1
         body = self._template.replace(b"%d" % PLACEHOLDER_RUN_ID, b"%d" % run_id)
         signature = hmac.digest(self._secret, body, "sha256").hex()
         head = (
