@@ -10,7 +10,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
     topic: str
     name: str
-    lock_s: float = 30.0
+    lock_s: float = 10.0
     max_attempts: int = 10
 
 
