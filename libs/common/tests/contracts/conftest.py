@@ -62,6 +62,11 @@ def open_engine(request: pytest.FixtureRequest) -> OpenEngine:
     return ENGINES[request.param]
 
 
+@pytest.fixture(scope="session")
+def manual_clock() -> type[ManualClock]:
+    return ManualClock
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from zekt_common.errors import StorageUnusable
 
@@ -32,7 +33,7 @@ class FileLeases:
     def _open(self, name: str) -> int:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._directory / f"{name.replace('/', '.')}.lease", os.O_RDWR | os.O_CREAT, 0o600)
+            return os.open(self._directory / f"{quote(name, safe='')}.lease", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageUnusable(f"{self._directory} cannot be used for leases: {error.strerror}") from error
 
