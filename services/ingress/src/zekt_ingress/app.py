@@ -1,0 +1,145 @@
+"""Ingress's composition: the one place that names what its ports are made of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.auth.actions_oidc import ActionsTokenVerifier
+from zekt_common.clock import Clock, utc_now
+from zekt_common.errors import StorageUnusable
+from zekt_common.kit.consumer import Consumer
+from zekt_common.kit.operations import Operated
+from zekt_common.kit.relay import Relay
+from zekt_common.kit.service import Check, Service
+from zekt_common.kit.supervision import finish, supervise
+from zekt_common.ports import Leases, Payloads, Put, Views
+from zekt_ingress.admission import BURST, MESSAGES_PER_S, Admission
+from zekt_ingress.catalog_view import CatalogView
+from zekt_ingress.handlers import handlers
+from zekt_ingress.http import Doors, routes
+from zekt_ingress.message_door import MessageDoor
+from zekt_ingress.rate_limit import RateLimit
+from zekt_ingress.settings import IngressSettings
+from zekt_ingress.signatures import WebhookVerifier
+from zekt_ingress.translate import translate, watermark
+from zekt_ingress.wait_door import WaitDoor
+from zekt_ingress.webhook_door import WebhookDoor
+
+NAME: Final = "ingress"
+PURGE_EVERY_S: Final = 3600.0
+
+
+class _Ingress:
+    """What exists while the service runs."""
+
+    doors: Doors
+    backend: Backend
+    consumer: Consumer
+
+    def __init__(self, settings: IngressSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        async with (
+            open_backend(self._settings.host.data_dir, NAME, clock=self._clock) as backend,
+            aiohttp.ClientSession() as http,
+        ):
+            relay = self._compose(backend, http)
+            loops = [self.consumer.run(), relay.run(), _purge(backend.payloads, backend.leases)]
+            running = [asyncio.create_task(loop) for loop in loops]
+            try:
+                yield
+            finally:
+                await finish(running, within_s=0)
+
+    async def drain(self) -> None:
+        """Stop taking catalog changes; what was stored and not published yet is published after the next start."""
+        await self.consumer.drain()
+
+    async def checks(self) -> Sequence[Check]:
+        caught_up = self.consumer.caught_up.is_set()
+        return [
+            Check(name="catalog", ok=caught_up, detail="" if caught_up else "Still reading the router's messages."),
+            await _store_check(self.backend.views),
+        ]
+
+    def _compose(self, backend: Backend, http: aiohttp.ClientSession) -> Relay:
+        settings, view = self._settings, CatalogView(backend.views)
+        self.backend = backend
+        self.consumer = Consumer(backend.bus, "router", NAME, handlers(view), clock=self._clock)
+        relay = Relay(
+            backend.store,
+            backend.bus,
+            backend.views,
+            backend.leases,
+            topic=NAME,
+            translate=translate,
+            watermark=watermark,
+            clock=self._clock,
+        )
+        tokens = ActionsTokenVerifier(
+            http, issuer=settings.oidc_issuer, audience=settings.oidc_audience, clock=self._clock
+        )
+        admission = Admission(
+            view,
+            caught_up=self.consumer.caught_up.is_set,
+            rate_limit=RateLimit(per_s=MESSAGES_PER_S, burst=BURST),
+        )
+        self.doors = Doors(
+            webhooks=WebhookDoor(_webhook_verifier(settings), backend.store, backend.payloads),
+            messages=MessageDoor(tokens, admission, view, backend.store, backend.payloads),
+            waiting=WaitDoor(view),
+            operated=Operated(
+                store=backend.store,
+                bus=backend.bus,
+                views=backend.views,
+                relay=relay,
+                consumers={"router/ingress": self.consumer},
+            ),
+        )
+        return relay
+
+
+def build_service(settings: IngressSettings, *, clock: Clock = utc_now) -> Service:
+    """Return ingress, ready to be hosted."""
+    ingress = _Ingress(settings, clock)
+    return Service(
+        name=NAME,
+        routes=routes(lambda: ingress.doors),
+        lifespan=ingress.lifespan,
+        drain=ingress.drain,
+        checks=ingress.checks,
+    )
+
+
+def _webhook_verifier(settings: IngressSettings) -> WebhookVerifier:
+    return WebhookVerifier(
+        app_id=settings.app_id, app_secrets=settings.webhook_secrets, master_keys=settings.webhook_master_keys
+    )
+
+
+async def _store_check(views: Views) -> Check:
+    """Write to the file that webhooks are written to."""
+    try:
+        await views.write([Put(partition="readiness", id="probe", body=b"{}")])
+    except StorageUnusable:
+        return Check(name="store", ok=False, detail="Nothing can be stored: see the log, and free disk space.")
+    return Check(name="store", ok=True)
+
+
+async def _purge(payloads: Payloads, leases: Leases) -> None:
+    """Delete expired payloads now and then, one process at a time."""
+
+    async def purge_for_ever() -> None:
+        async with leases.hold("payloads/purge"):
+            while True:
+                await payloads.purge()
+                await asyncio.sleep(PURGE_EVERY_S)
+
+    await supervise("payloads/purge", purge_for_ever)

@@ -1,0 +1,38 @@
+"""`POST /api/operations/ingress/wait`: answers once ingress has seen the catalog events that a command has stored."""
+
+from typing import Annotated, Final
+
+import msgspec
+from aiohttp import web
+
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_ingress.catalog_view import CatalogView
+
+MAX_EVENTS: Final = 10_000
+MAX_WAIT_S: Final = 60.0
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+
+class _Order(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    event_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_EVENTS)]
+    timeout_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = msgspec.field(default=10.0, name="timeoutS")
+
+
+class WaitDoor:
+    """Lets a caller read what it has just written."""
+
+    def __init__(self, view: CatalogView) -> None:
+        self._view = view
+
+    async def wait(self, request: web.Request) -> web.Response:
+        """Answer 200, or 504 with what is missing when the time is up."""
+        try:
+            order = msgspec.json.decode(await request.read(), type=_Order)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            detail = f'Send {{"eventIds": ["catalog/1@7"], "timeoutS": 10}}, with at most {MAX_WAIT_S:.0f} s.'
+            raise Refusal(400, "invalid_request", detail) from None
+        missing = await self._view.wait_until_seen(order.event_ids, timeout_s=order.timeout_s)
+        if missing:
+            shown = ", ".join(sorted(missing)[:5])
+            raise Refusal(504, "not_seen_yet", f"{len(missing)} of the events have not been seen yet, such as {shown}.")
+        return json_response({"status": "seen"})

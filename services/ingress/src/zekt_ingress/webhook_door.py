@@ -1,0 +1,130 @@
+"""`POST /webhooks/github`: verify, read, archive the body, append, and only then answer. The hot path: no logging."""
+
+import re
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDictProxy, istr
+
+from zekt_common.envelope import NewEvent
+from zekt_common.errors import KeyDestroyed, StreamConflict, ZektError
+from zekt_common.kit.errors import Refusal
+from zekt_common.ports import EventStore, Payloads
+from zekt_common.telemetry.metrics import WEBHOOKS_RECEIVED
+from zekt_common.telemetry.tracing import current_span
+from zekt_ingress import webhook
+from zekt_ingress.signatures import (
+    HookTarget,
+    SignatureRefused,
+    TargetRefused,
+    VerifiedBody,
+    WebhookVerifier,
+    check_repository,
+)
+from zekt_ingress.translate import SOURCE
+from zekt_ingress.webhook import Facts, NotJson, UnexpectedShape, WebhookReceived
+
+MAX_BODY_BYTES: Final = 25 * 1024 * 1024
+
+_CONTENT_TYPE: Final = istr("Content-Type")
+_EVENT: Final = istr("X-GitHub-Event")
+_GUID: Final = istr("X-GitHub-Delivery")
+_SIGNATURE: Final = istr("X-Hub-Signature-256")
+_TARGET_TYPE: Final = istr("X-GitHub-Hook-Installation-Target-Type")
+_TARGET_ID: Final = istr("X-GitHub-Hook-Installation-Target-ID")
+_WORD: Final = re.compile(r"[a-z][a-z_]{0,63}")
+_GUID_FORM: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,49}")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+_ACCEPTED: Final = b'{"status":"accepted"}'
+_DUPLICATE: Final = b'{"status":"duplicate"}'
+_REFUSALS: Final[dict[type[ZektError], tuple[int, str]]] = {
+    SignatureRefused: (401, "signature_refused"),
+    TargetRefused: (403, "hook_target_refused"),
+    NotJson: (400, "not_json"),
+    UnexpectedShape: (400, "unexpected_shape"),
+}
+
+
+class WebhookDoor:
+    """Takes webhooks in. What is answered with 202 is on disk."""
+
+    def __init__(self, verifier: WebhookVerifier, store: EventStore, payloads: Payloads) -> None:
+        self._verifier = verifier
+        self._store = store
+        self._payloads = payloads
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer 202 `accepted`, or `duplicate` for a GUID that this hook's target has sent before."""
+        headers = request.headers
+        _check_content_type(headers)
+        signature = headers.get(_SIGNATURE)
+        target, event, guid = _origin(headers) if signature else _NOBODY
+        try:
+            body = self._verifier.verify(await request.read() if signature else b"", signature, target)
+            facts = webhook.read(event, body)
+            check_repository(target, facts.repository_id)
+            accepted = await self._keep(body, facts, target, event, guid)
+        except tuple(_REFUSALS) as error:
+            status, code = _REFUSALS[type(error)]
+            raise Refusal(status, code, str(error)) from None
+        except KeyDestroyed:
+            raise Refusal(410, "account_erased", "This account's data was erased; nothing of it is taken in.") from None
+        WEBHOOKS_RECEIVED.add(event=event, outcome="accepted" if accepted else "duplicate")
+        content = _ACCEPTED if accepted else _DUPLICATE
+        return web.Response(body=content, status=202, content_type="application/json")
+
+    async def _keep(self, body: VerifiedBody, facts: Facts, target: HookTarget, event: str, guid: str) -> bool:
+        """Archive the body, then append the event that refers to it; False if the stream is there already."""
+        payload = await self._payloads.put(facts.owner_id, body)
+        received = WebhookReceived(
+            event=event,
+            action=facts.action,
+            guid=guid,
+            hook_target_type=target.type,
+            hook_target_id=target.id,
+            payload=payload,
+            run=facts.run,
+        )
+        stream = webhook.stream_of(target, guid)
+        try:
+            await self._store.append(stream, [_event(received, facts, stream)], expected_version=0)
+        except StreamConflict:
+            return False
+        return True
+
+
+_NOBODY: Final = (HookTarget("", 0), "", "")
+
+
+def _event(received: WebhookReceived, facts: Facts, stream: str) -> NewEvent:
+    run, span = facts.run, current_span()
+    subject = f"{run.repository_id}/{run.run_id}" if run else stream
+    return NewEvent(
+        body=received,
+        source=SOURCE,
+        subject=subject,
+        correlationid=subject,
+        causationid=f"github/{received.guid}",
+        traceparent=span.traceparent if span else None,
+        accountid=str(facts.owner_id) if facts.owner_id else None,
+    )
+
+
+def _check_content_type(headers: CIMultiDictProxy[str]) -> None:
+    if headers.get(_CONTENT_TYPE, "").partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "unsupported_media_type", "Set the hook's content type to application/json.")
+
+
+def _origin(headers: CIMultiDictProxy[str]) -> tuple[HookTarget, str, str]:
+    """Return the hook's target, the event type and the delivery's GUID."""
+    target_type = _matching(headers, _TARGET_TYPE, _WORD)
+    target_id = int(_matching(headers, _TARGET_ID, _NUMBER))
+    return HookTarget(target_type, target_id), _matching(headers, _EVENT, _WORD), _matching(headers, _GUID, _GUID_FORM)
+
+
+def _matching(headers: CIMultiDictProxy[str], name: str, form: re.Pattern[str]) -> str:
+    value = headers.get(name, "")
+    if not form.fullmatch(value):
+        raise Refusal(400, "invalid_header", f"{name} is {'not what GitHub sends' if value else 'missing'}.")
+    return value
