@@ -35,7 +35,7 @@ def payload_of(body: bytes) -> dict[str, Any]:
 
 async def test_a_completed_run_is_dispatched_to_every_subscriber(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
-    run = await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    run, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
     assert await sandbox.wait_for_dispatches(2, timeout_s=15)
     dispatches = sandbox.dispatches()
     assert Counter(dispatch.repository for dispatch in dispatches) == Counter(CONSUMERS)
@@ -70,7 +70,7 @@ async def test_without_a_message_the_plain_event_follows_at_the_windows_end(
 
 async def test_an_unlisted_workflow_is_blocked_with_a_reason(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
-    blocked = await sandbox.run_workflow(PROVIDER, UNLISTED)
+    blocked, _ = await sandbox.run_workflow(PROVIDER, UNLISTED)
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
     assert await sandbox.wait_for_dispatches(2, timeout_s=15)
     state = await suite.call("GET", "router", f"/api/runs/{blocked.repository.id}/{blocked.id}")
@@ -84,7 +84,7 @@ async def test_repeats_of_a_webhook_change_nothing(suite: Suite, sandbox: GitHub
     sandbox.create_repository_hook(PROVIDER, url=suite.webhook_url, secret=sandbox.webhook_secret)
     await sandbox.complete_run(run.id, through=["app"], repeat=3)
     assert await sandbox.wait_for_dispatches(2, timeout_s=15)
-    other = await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    other, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
     assert await sandbox.wait_for_dispatches(4, timeout_s=15)
     ids = Counter(payload_of(dispatch.body)["zekt"]["deliveryId"] for dispatch in sandbox.dispatches())
     assert len(ids) == 4

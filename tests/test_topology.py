@@ -1,0 +1,37 @@
+"""The table in docs/architecture.md, the contracts and the topology say the same."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS
+from zekt_common.envelope import Event
+
+ROW = re.compile(r"^\| (\w+) \| `(dev\.zekt\.[a-z.-]+)` \| (\w+) \|$", re.MULTILINE)
+DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
+
+
+def documented() -> set[tuple[str, str, str]]:
+    return set(ROW.findall(DOCUMENT.read_text()))
+
+
+def published(topic: str) -> set[str]:
+    contracts = importlib.import_module(f"zekt_common.contracts.{topic}")
+    events = [one for _, one in inspect.getmembers(contracts, inspect.isclass) if issubclass(one, Event)]
+    return {event.TYPE for event in events if event is not Event}
+
+
+def test_every_contract_is_in_the_table_under_its_topic() -> None:
+    in_code = {(topic, kind) for topic in TOPICS for kind in published(topic)}
+    assert in_code == {(topic, kind) for topic, kind, _ in documented()}
+
+
+def test_every_consumer_in_the_table_has_its_subscription() -> None:
+    in_code = {(subscription.topic, subscription.name) for subscription in SUBSCRIPTIONS}
+    assert in_code == {(topic, consumer) for topic, _, consumer in documented()}
+
+
+def test_the_type_of_a_contract_starts_with_its_publisher() -> None:
+    for topic, kind, _ in documented():
+        assert kind.startswith(f"dev.zekt.{topic}.")
