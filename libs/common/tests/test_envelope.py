@@ -63,7 +63,7 @@ def test_an_envelope_is_a_cloud_event_as_stored_in_the_golden_file() -> None:
     envelope = sealed(traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01", accountid="7")
     golden = GOLDEN / "envelope.v1.json"
     assert json.loads(encode(envelope)) == json.loads(golden.read_text())
-    assert decode(golden.read_bytes()) == envelope
+    assert json.loads(encode(decode(golden.read_bytes()))) == json.loads(encode(envelope))
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
