@@ -1,5 +1,6 @@
 """Applying a catalog to a running suite over its operators' routes."""
 
+import time
 from typing import Any, Final
 
 import msgspec
@@ -7,9 +8,11 @@ import msgspec
 from zekt_cli.catalog.file import CatalogFile, invalid
 from zekt_cli.catalog.shape import place
 from zekt_cli.client import Answer, HttpClient, refused
-from zekt_cli.exits import CommandFailed
+from zekt_cli.exits import CommandFailed, Exit
 
 _FAILED_FROM: Final = 400
+_LONGEST_WAIT_S: Final = 60.0
+_WAITED_AT_ONCE: Final = 5_000
 _SIGNS: Final = {"create": "+", "update": "~", "remove": "-"}
 
 
@@ -60,11 +63,24 @@ def await_seen(client: HttpClient, positions: list[str], timeout_s: float) -> No
     Raises:
         CommandFailed: 4 when they have not within `timeout_s`; what was changed stays changed.
     """
-    body = {"eventIds": positions, "timeoutS": timeout_s}
-    answer = client.request("POST", "/api/operations/ingress/wait", body=body, timeout_s=timeout_s + 5.0)
-    if answer.status >= _FAILED_FROM:
+    deadline = time.monotonic() + timeout_s
+    for start in range(0, len(positions), _WAITED_AT_ONCE):
+        left_s = max(0.0, deadline - time.monotonic())
+        _wait(client, positions[start : start + _WAITED_AT_ONCE], left_s)
+
+
+def _wait(client: HttpClient, positions: list[str], timeout_s: float) -> None:
+    """Ask again while there is time left, since one request waits for a minute at most."""
+    while True:
+        asked_s = min(timeout_s, _LONGEST_WAIT_S)
+        body = {"eventIds": positions, "timeoutS": asked_s}
+        answer = client.request("POST", "/api/operations/ingress/wait", body=body, timeout_s=asked_s + 5.0)
+        if answer.status < _FAILED_FROM:
+            return
+        timeout_s -= asked_s
         failure = refused(answer)
-        raise CommandFailed(failure.code, f"the catalog is changed, but not every service has seen it: {failure}")
+        if failure.code is not Exit.TIMED_OUT or timeout_s <= 0:
+            raise CommandFailed(failure.code, f"the catalog is changed, but not every service has seen it: {failure}")
 
 
 def _failure(catalog: CatalogFile, answer: Answer) -> CommandFailed:

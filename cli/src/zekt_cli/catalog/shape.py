@@ -6,7 +6,7 @@ from typing import Any, Final
 from zekt_cli.catalog.located import InvalidFile, Located, Problem
 from zekt_cli.catalog.rules import Fields, Rule, any_mapping, flag, integer, list_of, number, one_of, text
 
-_LOGIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
+_LOGIN = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?"
 _NAME = r"[A-Za-z0-9._-]{1,100}"
 _SLUG = r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]"
 

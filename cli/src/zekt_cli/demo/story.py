@@ -97,7 +97,10 @@ class Story:
 
     def _blocked(self, run: Run) -> str | None:
         answer = self.demo.suite.request("GET", f"/api/runs/{run.correlation}")
-        return _reason(answer.body) if answer.status == _OK else None
+        if answer.status != _OK:
+            return None
+        reasons: list[str] = [attempt["reason"] for attempt in answer.body["attempts"] if "reason" in attempt]
+        return reasons[0] if reasons else None
 
     def _whole_trace(self, run: Run) -> list[Step] | None:
         try:
@@ -128,13 +131,3 @@ def _algorithm(token: str) -> str:
     header = token.partition(".")[0]
     fields: dict[str, str] = msgspec.json.decode(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
     return fields["alg"]
-
-
-def _reason(value: Any) -> str | None:
-    """Return the first reason for a blocked attempt in the router's view of a run."""
-    if isinstance(value, dict):
-        if isinstance(value.get("reason"), str):
-            return str(value["reason"])
-        value = list(value.values())
-    found = (_reason(inner) for inner in value) if isinstance(value, list) else iter(())
-    return next((reason for reason in found if reason), None)
