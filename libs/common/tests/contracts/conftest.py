@@ -57,9 +57,15 @@ def sealed(stream: str, text: str = "", subject: str = "1/2") -> Envelope:
 
 
 @pytest.fixture(scope="session", params=list(ENGINES))
-def open_engine(request: pytest.FixtureRequest) -> OpenEngine:
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def open_engine(engine: str) -> OpenEngine:
     """Open the engine on a directory with a clock: again on the same directory, the same content."""
-    return ENGINES[request.param]
+    return ENGINES[engine]
 
 
 @pytest.fixture(scope="session")
