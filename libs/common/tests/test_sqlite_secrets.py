@@ -1,0 +1,114 @@
+"""What the files of keys and payloads hold, and what they no longer hold."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.adapters.sqlite_keys import CACHE_S, KEY_TABLES, SqliteKeys, read_master_key
+from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
+from zekt_common.errors import KeyDestroyed, StorageUnusable
+
+MASTER_KEY = bytes(range(32))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = await SqliteDatabase.open(tmp_path / "keys.db", [KEY_TABLES], secure_delete=True)
+    yield opened
+    await opened.close()
+
+
+def written(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.iterdir()))
+
+
+@pytest.mark.parametrize("accounts", [1, 500])
+async def test_no_file_holds_a_destroyed_key(database: SqliteDatabase, tmp_path: Path, accounts: int) -> None:
+    keys = SqliteKeys(database, MASTER_KEY)
+    await asyncio.gather(*(keys.data_key(n) for n in range(accounts)))
+    wrapped = dict(database.query("SELECT account_id, wrapped FROM data_keys"))
+    assert all(key in written(tmp_path) for key in wrapped.values())
+    for account_id in range(0, accounts, 50):
+        await keys.destroy(account_id)
+        left = written(tmp_path)
+        assert wrapped[account_id] not in left
+        assert wrapped[account_id][-16:] not in left
+    assert all((key in left) == (account_id % 50 != 0) for account_id, key in wrapped.items())
+
+
+async def test_a_destroyed_key_goes_while_other_connections_are_open(database: SqliteDatabase, tmp_path: Path) -> None:
+    other = await SqliteDatabase.open(tmp_path / "keys.db", [KEY_TABLES], secure_delete=True)
+    keys, others = SqliteKeys(database, MASTER_KEY), SqliteKeys(other, MASTER_KEY)
+    await keys.data_key(7)
+    await others.data_key(8)
+    ((wrapped,),) = other.query("SELECT wrapped FROM data_keys WHERE account_id = 7")
+    await keys.destroy(7)
+    assert wrapped not in written(tmp_path)
+    await other.close()
+
+
+async def test_a_key_destroyed_elsewhere_is_refused_within_a_minute(database: SqliteDatabase) -> None:
+    now = 0.0
+    here, elsewhere = SqliteKeys(database, MASTER_KEY, monotonic=lambda: now), SqliteKeys(database, MASTER_KEY)
+    await here.data_key(7)
+    await elsewhere.destroy(7)
+    now = CACHE_S
+    assert CACHE_S <= 60
+    with pytest.raises(KeyDestroyed):
+        await here.data_key(7)
+
+
+async def test_no_file_holds_a_key_unwrapped(database: SqliteDatabase, tmp_path: Path) -> None:
+    key = await SqliteKeys(database, MASTER_KEY).data_key(7)
+    assert key.secret not in written(tmp_path)
+
+
+async def test_another_master_key_is_named_as_the_trouble(database: SqliteDatabase) -> None:
+    await SqliteKeys(database, MASTER_KEY).data_key(7)
+    with pytest.raises(StorageUnusable, match="another master key"):
+        await SqliteKeys(database, bytes(32)).data_key(7)
+
+
+async def test_a_key_moved_to_another_account_is_no_key(database: SqliteDatabase) -> None:
+    await SqliteKeys(database, MASTER_KEY).data_key(7)
+    await database.write(lambda connection, _: [connection.execute("UPDATE data_keys SET account_id = 8").rowcount], 0)
+    with pytest.raises(StorageUnusable):
+        await SqliteKeys(database, MASTER_KEY).data_key(8)
+
+
+async def test_the_master_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "zekt" / "master.key"
+    made = await asyncio.gather(*(asyncio.to_thread(read_master_key, path) for _ in range(16)))
+    assert len(set(made)) == 1
+    assert len(made[0]) == 32
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["master.key"]
+
+
+def test_a_damaged_master_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    path.write_bytes(b"short")
+    with pytest.raises(StorageUnusable, match="does not hold a master key"):
+        read_master_key(path)
+
+
+async def test_no_file_holds_a_payload_in_plain_or_compressed(database: SqliteDatabase, tmp_path: Path) -> None:
+    directory = tmp_path / "payloads"
+    directory.mkdir()
+    file = await SqliteDatabase.open(directory / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
+    content = secrets.token_bytes(4096)
+    await SqlitePayloads(file, SqliteKeys(database, MASTER_KEY)).put(7, content)
+    assert content[1000:1032] not in written(directory)
+    await file.close()
+
+
+async def test_a_webhook_takes_little_room(database: SqliteDatabase, tmp_path: Path) -> None:
+    file = await SqliteDatabase.open(tmp_path / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
+    await SqlitePayloads(file, SqliteKeys(database, MASTER_KEY)).put(7, b'{"workflow_run": {"id": 1}}' * 700)
+    ((stored,),) = file.query("SELECT length(body) FROM payloads")
+    assert stored < 1000
+    await file.close()
