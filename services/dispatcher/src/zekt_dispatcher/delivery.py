@@ -65,6 +65,11 @@ def decider(policy: Policy) -> Decider[Delivery, Command]:
     return Decider(Delivery(), partial(decide, policy), evolve, events.SCHEMAS)
 
 
+def is_too_old(policy: Policy, event_time: datetime, at: datetime) -> bool:
+    """Return whether what was decided at `event_time` is not to be attempted any more."""
+    return at - event_time > policy.max_age
+
+
 def stream_of(delivery_id: str) -> str:
     """Return the name of the delivery's stream."""
     return f"delivery/{delivery_id}"
@@ -81,15 +86,17 @@ def replay_order(order: Order, replay: str) -> Order:
 
 
 def _request(policy: Policy, state: Delivery, command: Request) -> list[Event]:
+    too_old = is_too_old(policy, command.event_time, command.at)
     requested = events.DeliveryRequested(
         order=command.order,
         at=command.at,
         event_time=command.event_time,
-        due_at=command.at if command.then is None else None,
+        due_at=command.at if command.then is None and not too_old else None,
     )
-    if command.then is None:
-        return [requested]
-    return [requested, *_open(policy, evolve(state, requested), command.then)]
+    state = evolve(state, requested)
+    if too_old:
+        return [requested, _given_up_for_age(state, command.at)]
+    return [requested, *(_open(policy, state, command.then) if command.then else [])]
 
 
 def _is_due(state: Delivery, at: datetime) -> bool:
@@ -98,7 +105,7 @@ def _is_due(state: Delivery, at: datetime) -> bool:
 
 
 def _open(policy: Policy, state: Delivery, command: Opening) -> list[Event]:
-    if _is_too_old(policy, state, command.at):
+    if is_too_old(policy, state.event_time or command.at, command.at):
         return [_given_up_for_age(state, command.at)]
     match command:
         case BeginAttempt(at=at, deadline=deadline):
@@ -111,12 +118,6 @@ def _open(policy: Policy, state: Delivery, command: Opening) -> list[Event]:
             return [events.DeliveryDeadLettered(**_step(state, at), category=category, reason=reason)]
         case _:
             assert_never(command)
-
-
-def _is_too_old(policy: Policy, state: Delivery, at: datetime) -> bool:
-    if state.event_time is None:
-        return False
-    return at - state.event_time > policy.max_age
 
 
 def _given_up_for_age(state: Delivery, at: datetime) -> Event:

@@ -1,0 +1,155 @@
+"""The dispatcher's composition: the one place that names what its ports are made of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+import aiohttp
+
+from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.auth.actions_oidc import ActionsTokenVerifier
+from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.clock import Clock, utc_now
+from zekt_common.contracts.identity import TOKENS_INSTALLATION
+from zekt_common.contracts.router import DeliveryRequested
+from zekt_common.envelope import Event
+from zekt_common.kit.consumer import Consumer, Handler
+from zekt_common.kit.identity_client import IdentityClient
+from zekt_common.kit.operations import Operated, operations_routes
+from zekt_common.kit.projector import Projector
+from zekt_common.kit.service import Check, Service
+from zekt_common.kit.sweeper import Sweeper
+from zekt_dispatcher.budgets import Budgets
+from zekt_dispatcher.consumer_http import ConsumerDesk, ConsumerRoutes
+from zekt_dispatcher.delivery import decider
+from zekt_dispatcher.dispatching import Dispatching
+from zekt_dispatcher.github import GitHub
+from zekt_dispatcher.handlers import Handlers
+from zekt_dispatcher.ledger import Ledger
+from zekt_dispatcher.operator_http import OperatorDesk, OperatorRoutes
+from zekt_dispatcher.preparing import Preparation
+from zekt_dispatcher.settings import DispatcherSettings
+from zekt_dispatcher.tokens import DispatchTokens
+from zekt_dispatcher.views import project
+
+NAME: Final = "dispatcher"
+HANDLERS_PER_SLOT: Final = 2
+"""Handlers beyond the slots wait for one, so that a slow installation's do not keep others' from being looked at."""
+OTHER_CONNECTIONS: Final = 16
+
+
+class _Dispatcher:
+    """What exists while the service runs."""
+
+    consumers: ConsumerDesk
+    operators: OperatorDesk
+    operated: Operated
+
+    def __init__(self, settings: DispatcherSettings, issuer: EmbeddedIssuer, clock: Clock) -> None:
+        self._settings = settings
+        self._mint = partial(issuer.mint, service=NAME, roles=[TOKENS_INSTALLATION])
+        self._clock = clock
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            backend = await stack.enter_async_context(
+                open_backend(self._settings.host.data_dir, NAME, clock=self._clock)
+            )
+            connections = aiohttp.TCPConnector(limit=self._settings.concurrency + OTHER_CONNECTIONS)
+            http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))
+            self._build(backend, http)
+            stack.push_async_callback(self._tokens.close)
+            parts = (self._projector, self._consumer, self._sweeper)
+            loops = [asyncio.create_task(part.run()) for part in parts]
+            stack.push_async_callback(_end, loops)
+            yield
+
+    async def drain(self) -> None:
+        """Take nothing new; attempts under way get their outcome stored, or are found open by the timers."""
+        await asyncio.gather(self._consumer.drain(), self._sweeper.drain())
+
+    async def checks(self) -> Sequence[Check]:
+        """Return whether consumers and operators would see everything that is stored."""
+        caught_up = self._projector.caught_up.is_set()
+        return [Check(name="views", ok=caught_up, detail="" if caught_up else "reading its own events; wait a moment")]
+
+    def _build(self, backend: Backend, http: aiohttp.ClientSession) -> None:
+        settings, clock = self._settings, self._clock
+        budgets = Budgets(settings.concurrency)
+        identity = IdentityClient(http, settings.identity_url, self._mint)
+        self._tokens = DispatchTokens(identity, clock=clock)
+        ledger = Ledger(backend.store, decider(settings.policy))
+        preparation = Preparation(
+            backend.payloads,
+            self._tokens,
+            budgets,
+            public_url=settings.public_url,
+            safe_size_bytes=settings.safe_size_bytes,
+            clock=clock,
+        )
+        github = GitHub(http, settings.github_api_url, clock=clock)
+        dispatching = Dispatching(
+            ledger, preparation, github, self._tokens, budgets, post_timeout_s=settings.post_timeout_s, clock=clock
+        )
+        handlers = Handlers(ledger, dispatching, settings.policy, clock=clock)
+        self._start_parts(backend, handlers)
+        self._open_desks(backend, http, ledger, handlers)
+
+    def _start_parts(self, backend: Backend, handlers: Handlers) -> None:
+        at_once = self._settings.concurrency * HANDLERS_PER_SLOT
+        handled: dict[type[Event], Handler] = {DeliveryRequested: handlers.requested}
+        self._consumer = Consumer(backend.bus, "router", NAME, handled, concurrency=at_once, clock=self._clock)
+        self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
+        self._sweeper = Sweeper(
+            backend.views, backend.leases, name=NAME, fire=handlers.fire, now=self._clock, concurrency=at_once
+        )
+
+    def _open_desks(self, backend: Backend, http: aiohttp.ClientSession, ledger: Ledger, handlers: Handlers) -> None:
+        settings = self._settings
+        verifier = ActionsTokenVerifier(
+            http, issuer=settings.oidc_issuer, audience=settings.oidc_audience, clock=self._clock
+        )
+        self.consumers = ConsumerDesk(
+            verifier=verifier,
+            views=backend.views,
+            payloads=backend.payloads,
+            ledger=ledger,
+            projector=self._projector,
+        )
+        self.operators = OperatorDesk(
+            store=backend.store, views=backend.views, ledger=ledger, handlers=handlers, nudge=self._sweeper.nudge
+        )
+        self.operated = Operated(
+            store=backend.store,
+            bus=backend.bus,
+            views=backend.views,
+            consumers={"router": self._consumer},
+            projectors={NAME: self._projector},
+        )
+
+
+def build_service(settings: DispatcherSettings, *, clock: Clock = utc_now) -> Service:
+    """Return the dispatcher, ready to be hosted."""
+    dispatcher = _Dispatcher(settings, EmbeddedIssuer(settings.host.data_dir), clock)
+    consumers = ConsumerRoutes(lambda: dispatcher.consumers)
+    operators = OperatorRoutes(lambda: dispatcher.operators)
+    return Service(
+        name=NAME,
+        routes=[
+            *consumers.routes(),
+            *operators.routes(),
+            *operations_routes(NAME, lambda: dispatcher.operated),
+        ],
+        lifespan=dispatcher.lifespan,
+        drain=dispatcher.drain,
+        checks=dispatcher.checks,
+    )
+
+
+async def _end(loops: Sequence[asyncio.Task[None]]) -> None:
+    for loop in loops:
+        loop.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)

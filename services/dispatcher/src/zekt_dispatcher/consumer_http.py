@@ -1,0 +1,178 @@
+"""Consumers' routes, for their workflows' OIDC tokens: fetch a payload, confirm a delivery, complete it."""
+
+import re
+from collections.abc import Callable, Sequence
+from email.utils import format_datetime
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from zekt_common.auth.actions_oidc import ActionsClaims, ActionsTokenVerifier
+from zekt_common.clock import utc_now
+from zekt_common.errors import KeyDestroyed, PayloadNotFound
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.projector import Projector
+from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.ports import Payloads, Views
+from zekt_dispatcher.delivery import stream_of
+from zekt_dispatcher.delivery_commands import Complete, Confirm
+from zekt_dispatcher.ledger import Entry, Ledger
+from zekt_dispatcher.views import ListedDelivery, PayloadGrant, by_payload, by_target
+
+MAX_BODY_BYTES: Final = 16 * 1024
+MAX_CANDIDATES: Final = 200
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+_CorrelationId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
+_DeliveryId = Annotated[str, msgspec.Meta(max_length=64)]
+_Conclusion = Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The body of a confirmation. `deliveryId` tells apart several deliveries of one run; the payload names it."""
+
+    correlation_id: _CorrelationId | int
+    delivery_id: _DeliveryId | None = None
+
+
+class Completion(Confirmation, frozen=True, kw_only=True, rename="camel"):
+    """The body of a completion."""
+
+    success: bool
+    conclusion: _Conclusion | None = None
+
+
+Body = TypeVar("Body", bound=Confirmation)
+
+
+class ConsumerDesk(msgspec.Struct, frozen=True, kw_only=True):
+    """What the routes work with."""
+
+    verifier: ActionsTokenVerifier
+    views: Views
+    payloads: Payloads
+    ledger: Ledger
+    projector: Projector
+
+
+class ConsumerRoutes:
+    """The routes; `desk` is asked for on each request, since it exists only while the service runs."""
+
+    def __init__(self, desk: Callable[[], ConsumerDesk]) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        """Return all of them."""
+        return [
+            _route("GET", "/api/payloads/{sha256}", self.get_payload),
+            _route("POST", "/api/event-delivery/confirm", self.post_confirm),
+            _route("POST", "/api/event-delivery/complete", self.post_complete),
+        ]
+
+    async def get_payload(self, request: web.Request) -> web.StreamResponse:
+        """The payload's bytes, for a target of a delivery that refers to it; to others it does not exist."""
+        claims = await self._claims(request)
+        sha256 = request.match_info["sha256"]
+        for grant in await self._grants(claims.repository_id, sha256):
+            etag = f'"{sha256}"'
+            headers = {
+                "ETag": etag,
+                "Cache-Control": "private",
+                "Expires": format_datetime(grant.expires_at, usegmt=True),
+            }
+            content = await self._content(grant.account_id, sha256)
+            if content is not None and request.headers.get("If-None-Match") == etag:
+                return web.Response(status=304, headers=headers)
+            if content is not None:
+                return web.Response(body=content, content_type="application/json", headers=headers)
+        raise self._missing("payload_not_found", "No delivery to this repository refers to such a payload any more.")
+
+    async def post_confirm(self, request: web.Request) -> web.Response:
+        """The consumer's run has begun."""
+        claims = await self._claims(request)
+        body = _decoded(await request.read(), Confirmation)
+        entry = _choose(await self._candidates(claims, body), claims.run_id)
+        return await self._answer(entry, Confirm(at=utc_now(), consumer_run_id=claims.run_id))
+
+    async def post_complete(self, request: web.Request) -> web.Response:
+        """The consumer's run has ended."""
+        claims = await self._claims(request)
+        body = _decoded(await request.read(), Completion)
+        entry = _choose(await self._candidates(claims, body), claims.run_id)
+        command = Complete(
+            at=utc_now(), consumer_run_id=claims.run_id, success=body.success, conclusion=body.conclusion
+        )
+        return await self._answer(entry, command)
+
+    async def _claims(self, request: web.Request) -> ActionsClaims:
+        return await self._desk().verifier.verify(request.headers.get("Authorization"))
+
+    async def _grants(self, repository_id: int, sha256: str) -> list[PayloadGrant]:
+        if not _SHA256.fullmatch(sha256):
+            return []
+        documents = await self._desk().views.listing(by_payload(repository_id), after=f"{sha256}:", limit=10)
+        own = [document for document in documents if document.id.startswith(f"{sha256}:")]
+        return [msgspec.json.decode(document.body, type=PayloadGrant) for document in own]
+
+    async def _content(self, account_id: int, sha256: str) -> bytes | None:
+        try:
+            return await self._desk().payloads.get(account_id, sha256)
+        except (PayloadNotFound, KeyDestroyed):
+            return None
+
+    async def _candidates(self, claims: ActionsClaims, body: Confirmation) -> list[Entry]:
+        """Return the deliveries of this run to the caller's repository, oldest first."""
+        desk = self._desk()
+        partition = by_target(claims.repository_id, str(body.correlation_id))
+        documents = await desk.views.listing(partition, limit=MAX_CANDIDATES)
+        ids = [msgspec.json.decode(document.body, type=ListedDelivery).delivery_id for document in documents]
+        wanted = [delivery_id for delivery_id in ids if body.delivery_id in (None, delivery_id)]
+        if not wanted:
+            detail = "No delivery with this correlationId went to the repository that the token is of."
+            raise self._missing("delivery_not_found", detail)
+        return [await desk.ledger.load(stream_of(delivery_id)) for delivery_id in wanted]
+
+    async def _answer(self, entry: Entry, command: Confirm | Complete) -> web.Response:
+        """Store the consumer's word, unless it is known, and say where the delivery stands."""
+        entry = await self._desk().ledger.execute(entry, command)
+        order = entry.state.order
+        return json_response(
+            {"success": True, "deliveryId": order.delivery_id if order else None, "status": entry.state.status.value}
+        )
+
+    def _missing(self, error: str, detail: str) -> Refusal:
+        """Return 404, or 503 as long as the views do not show everything yet."""
+        if self._desk().projector.caught_up.is_set():
+            return Refusal(404, error, detail)
+        return Refusal(
+            503, "starting", "The service is still reading. Try again shortly.", headers={"Retry-After": "2"}
+        )
+
+
+def _route(method: str, path: str, handler: Handler) -> Route:
+    return Route(
+        method=method, path=path, handler=handler, requires=Access.ACTIONS_TOKEN, max_body_bytes=MAX_BODY_BYTES
+    )
+
+
+def _decoded(content: bytes, kind: type[Body]) -> Body:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(400, "invalid_body", f"The body is not what this call takes: {error}.") from None
+
+
+def _choose(candidates: Sequence[Entry], consumer_run_id: int) -> Entry:
+    """Return the delivery that this run speaks of: the one it has spoken of before, or the oldest without a run.
+
+    Raises:
+        Refusal: 409, none of them can have reached a run.
+    """
+    for entry in candidates:
+        if entry.state.consumer_run_id == consumer_run_id:
+            return entry
+    for entry in candidates:
+        if entry.state.consumer_run_id is None and entry.state.may_have_arrived:
+            return entry
+    raise Refusal(409, "not_dispatched", "The delivery has not been dispatched, or another run speaks for it.")
