@@ -3,7 +3,8 @@
 import http.client
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -12,15 +13,38 @@ from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.suite import SuiteAddress
 
 TIMEOUT_S = 10.0
+Kind = TypeVar("Kind")
 _FAILED_FROM = 400
 _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _GATEWAY_TIMEOUT = 401, 403, 404, 504
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """One HTTP answer with its JSON body, None when the body is no JSON."""
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer."""
 
     status: int
-    body: Any
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        """The JSON body, None when there is no JSON."""
+        try:
+            return msgspec.json.decode(self.content) if self.content else None
+        except msgspec.DecodeError:
+            return None
+
+    def decoded(self, kind: type[Kind]) -> Kind:
+        """Return the body of a successful answer as `kind`.
+
+        Raises:
+            CommandFailed: it is an error, or no `kind`.
+        """
+        if self.status >= _FAILED_FROM:
+            raise refused(self)
+        try:
+            return msgspec.json.decode(self.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise CommandFailed(Exit.CHECK_FAILED, f"the suite answered something unexpected: {error}") from error
 
     @property
     def detail(self) -> str:
@@ -57,7 +81,7 @@ class HttpClient:
         try:
             connection.request(method, self._target(path, query), encoded, {**self._headers, **kind})
             response = connection.getresponse()
-            return Answer(response.status, _json(response.read()))
+            return Answer(response.status, response.read())
         except TimeoutError as error:
             raise CommandFailed(Exit.TIMED_OUT, f"{self.url} did not answer within {timeout_s:g} s") from error
         except (OSError, http.client.HTTPException) as error:
@@ -106,10 +130,3 @@ def refused(answer: Answer) -> CommandFailed:
         return CommandFailed(Exit.REFUSED, f"refused: {answer.detail} ({hint})")
     code = Exit.TIMED_OUT if answer.status == _GATEWAY_TIMEOUT else Exit.CHECK_FAILED
     return CommandFailed(code, answer.detail)
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body) if body else None
-    except msgspec.DecodeError:
-        return None

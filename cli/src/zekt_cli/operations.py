@@ -5,13 +5,12 @@ from typing import Any, Final
 
 import msgspec
 
-from zekt_cli.client import HttpClient, refused
+from zekt_cli.client import HttpClient
 from zekt_common.envelope import Envelope
 
 SERVICES: Final = ("ingress", "identity", "router", "dispatcher")
 PAGE: Final = 500
 _NOT_FOUND = 404
-_FAILED_FROM = 400
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -48,9 +47,7 @@ def page(
     answer = client.request("GET", path, query=query, timeout_s=10.0 + (wait_s or 0.0))
     if answer.status == _NOT_FOUND:
         return EventPage([], cursor)
-    if answer.status >= _FAILED_FROM:
-        raise refused(answer)
-    return msgspec.convert(answer.body, EventPage)
+    return answer.decoded(EventPage)
 
 
 def pages(client: HttpClient, service: str, wanted: EventFilter) -> Iterator[EventPage]:
@@ -85,8 +82,8 @@ def read_stream(client: HttpClient, service: str, stream: str) -> list[StoredEve
     Raises:
         CommandFailed: the suite cannot be reached or refuses.
     """
-    found = client.call("GET", f"/api/operations/{service}/stream", query={"name": stream})
-    return [StoredEvent(service, envelope) for envelope in msgspec.convert(found["events"], list[Envelope])]
+    answer = client.request("GET", f"/api/operations/{service}/stream", query={"name": stream})
+    return [StoredEvent(service, envelope) for envelope in answer.decoded(EventPage).events]
 
 
 def data(event: StoredEvent) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from zekt_cli.demo.story import Story
+from zekt_cli.demo.suite import DemoSuite, running_suite
+
+
+class Zekt(Protocol):
+    """Runs `zekt` as a process."""
+
+    def __call__(self, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]: ...
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without settings of a suite."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ZEKT_", "OTEL_"))} | extra
+
+
+@pytest.fixture
+def zekt(tmp_path: Path) -> Zekt:
+    """`zekt` in an empty directory."""
+
+    def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        command: list[str | Path] = [sys.executable, "-m", "zekt_cli", *arguments]
+        return subprocess.run(  # noqa: S603 - our own interpreter and module
+            command, cwd=tmp_path, env=environment(**env), capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def suite() -> Iterator[DemoSuite]:
+    """A suite and a stand-in, shared by the tests that only look."""
+    with running_suite() as demo:
+        yield demo
+
+
+@pytest.fixture(scope="session")
+def told(suite: DemoSuite) -> dict[str, Any]:
+    """What the demo's story left in the shared suite."""
+    story = Story(suite)
+    story.onboard()
+    run = story.start_run()
+    answer = story.post_message(run)
+    story.complete(run)
+    found = story.dispatches(run)
+    story.block()
+    steps = story.trace(run)
+    return {"run": run, "event_id": answer["eventId"], "dispatches": found, "steps": steps}

@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+
+import pytest
+from cli.tests.conftest import Zekt
+
+from zekt_cli.demo.checks import CheckFailed, Checks
+from zekt_cli.demo.story import Story
+from zekt_cli.demo.suite import running_suite
+
+
+def test_the_demo_verifies_the_main_job_and_leaves_nothing_behind(zekt: Zekt, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    ended = zekt("demo", TMPDIR=str(temporary))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for said in ("beta/consumer", "gamma/consumer", "2.4.0", "workflow_not_listed", "checks passed"):
+        assert said in ended.stdout
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_demo_as_json_holds_the_dispatches_and_the_trace(zekt: Zekt) -> None:
+    ended = zekt("demo", "--json")
+    result = json.loads(ended.stdout)
+    assert [sent["repository"] for sent in result["dispatches"]] == ["beta/consumer", "gamma/consumer"]
+    assert result["checks"] > 10
+    assert {step["service"] for step in result["trace"]} == {"ingress", "router", "dispatcher"}
+
+
+def test_the_demo_fails_by_the_name_of_the_check_when_a_dispatch_is_missing() -> None:
+    with running_suite() as demo:
+        story = Story(demo, patience_s=1.0)
+        story.onboard()
+        fault = {"kind": "error", "path": "/repos/gamma/*/dispatches", "count": None}
+        demo.github.client.call("POST", "/_sandbox/faults", body=fault)
+        run = story.start_run()
+        story.complete(run)
+        with pytest.raises(CheckFailed, match="each consumer gets one dispatch"):
+            story.dispatches(run)
+
+
+def test_a_check_that_never_comes_true_fails_by_name() -> None:
+    with pytest.raises(CheckFailed, match=r"something arrives \(not within 0 s\)"):
+        Checks().eventually("something arrives", lambda: None, within_s=0)

@@ -1,0 +1,128 @@
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.tests.conftest import Zekt, environment
+
+ENDS_WITHIN_S = 10.0
+PORTS = {"ZEKT_PORT": "0", "ZEKT_INTERNAL_PORT": "0", "ZEKT_SANDBOX_PORT": "0"}
+
+
+@contextmanager
+def up(directory: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    command = [sys.executable, "-m", "zekt_cli", "up", "--sandbox", "--json", *arguments]
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command, cwd=directory, env=environment(**PORTS), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process, json.loads(_line(process))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        assert selector.select(30), "not ready within 30 s"
+    return process.stdout.readline()
+
+
+def status(url: str, path: str) -> int:
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_ready_suite_says_where_it_is_and_ends_in_order(tmp_path: Path) -> None:
+    data = tmp_path / ".zekt"
+    with up(tmp_path) as (process, state):
+        assert json.loads((data / "suite.json").read_text()) == state
+        assert state["pid"] == process.pid
+        assert status(state["url"], "/ready") == status(state["internalUrl"], "/ready") == 200
+        sandbox = json.loads((data / "sandbox.json").read_text())
+        assert set(sandbox) == {"suite", "github", "issuer", "webhookSecret", "appId"}
+        assert status(sandbox["github"], "/_sandbox/credentials") == 200
+        assert (data / "operator.token").stat().st_mode & 0o777 == 0o600
+        process.send_signal(signal.SIGINT)
+        assert process.wait(ENDS_WITHIN_S) == 0
+        assert not (data / "suite.json").exists()
+        with pytest.raises(ConnectionRefusedError):
+            status(sandbox["github"], "/_sandbox/credentials")
+
+
+def test_the_stand_in_does_not_outlive_a_suite_that_is_killed(tmp_path: Path) -> None:
+    with up(tmp_path) as (process, _):
+        github = json.loads((tmp_path / ".zekt/sandbox.json").read_text())["github"]
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + ENDS_WITHIN_S
+        while _answers(github):
+            assert time.monotonic() < deadline
+
+
+def _answers(url: str) -> bool:
+    try:
+        return status(url, "/_sandbox/credentials") == 200
+    except OSError:
+        return False
+
+
+def test_a_second_suite_on_the_same_directory_is_refused_in_one_line(tmp_path: Path, zekt: Zekt) -> None:
+    with up(tmp_path) as (process, _):
+        second = zekt("up", "--sandbox", **PORTS)
+        assert second.returncode == 1
+        assert second.stderr == (
+            f"zekt: a suite runs on .zekt already (process {process.pid}): stop it, or choose another --data-dir\n"
+        )
+
+
+def test_a_busy_port_is_one_line_that_names_the_setting(zekt: Zekt) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        ended = zekt("up", "--sandbox", "--port", port, **PORTS)
+    assert ended.returncode == 1
+    assert re.fullmatch(rf"zekt: cannot listen on 127\.0\.0\.1 port {port}: .*ZEKT_PORT.*\n", ended.stderr)
+
+
+def test_missing_settings_are_named_all_at_once(zekt: Zekt) -> None:
+    ended = zekt("up", ZEKT_PORT="0", ZEKT_INTERNAL_PORT="0")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    for name in ("ZEKT_GITHUB_APP_ID", "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE", "ZEKT_GITHUB_WEBHOOK_SECRETS"):
+        assert ended.stderr.count(name) == 1 or f"{name} is not set" in ended.stderr
+
+
+def test_a_database_of_a_newer_program_is_one_clear_line(tmp_path: Path, zekt: Zekt) -> None:
+    (tmp_path / ".zekt").mkdir()
+    newer = sqlite3.connect(tmp_path / ".zekt/router.db")
+    newer.execute("PRAGMA user_version = 1000")
+    newer.close()
+    ended = zekt("up", "--sandbox", **PORTS)
+    assert ended.returncode == 1
+    assert re.search(r"^zekt: .*router\.db.*newer Zekt\n\Z", ended.stderr, re.MULTILINE)
+
+
+def test_an_unreadable_database_is_one_clear_line(tmp_path: Path, zekt: Zekt) -> None:
+    (tmp_path / ".zekt").mkdir()
+    (tmp_path / ".zekt/ingress.db").write_bytes(os.urandom(8192))
+    ended = zekt("up", "--sandbox", **PORTS)
+    assert ended.returncode == 1
+    assert re.search(r"^zekt: .*ingress\.db.*not a database\n\Z", ended.stderr, re.MULTILINE)
