@@ -1,7 +1,5 @@
 """What the router does with ingress's messages, and with runs that are due."""
 
-from collections.abc import Callable
-
 from zekt_common.contracts.ingress import MessageReceived, RunCompleted, Watermark
 from zekt_common.envelope import Envelope
 from zekt_common.kit.settlement import Complete, Settlement
@@ -15,11 +13,10 @@ from zekt_router.run_model import Completion, Message, run_stream
 class Handlers:
     """Each can be repeated at will: what is decided already is not decided again."""
 
-    def __init__(self, runs: Runs, horizon: Horizon, receiver: Receiver, on_horizon: Callable[[], None]) -> None:
+    def __init__(self, runs: Runs, horizon: Horizon, receiver: Receiver) -> None:
         self._runs = runs
         self._horizon = horizon
         self._receiver = receiver
-        self._on_horizon = on_horizon
 
     async def run_completed(self, event: RunCompleted, envelope: Envelope) -> Settlement:
         """Record a completed attempt."""
@@ -46,7 +43,6 @@ class Handlers:
     async def watermark(self, event: Watermark, _envelope: Envelope) -> Settlement:
         """Note how far ingress has published, and have due windows looked at."""
         await self._horizon.move(event.through)
-        self._on_horizon()
         return Complete()
 
     async def close_windows(self, stream: str) -> bool:

@@ -1,6 +1,7 @@
 """How far ingress has published: the last watermark, shared by all replicas through the views."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,6 +24,11 @@ class Horizon:
     def __init__(self, views: Views) -> None:
         self._views = views
         self._through = _NEVER
+        self._listeners: list[Callable[[], None]] = []
+
+    def notify(self, listener: Callable[[], None]) -> None:
+        """Call the listener each time this process hears of a watermark."""
+        self._listeners.append(listener)
 
     def now(self) -> datetime:
         """Return the last watermark this process knows of; the sweeper's clock."""
@@ -32,6 +38,8 @@ class Horizon:
         """Make this the last watermark, for every replica."""
         await self._views.write([Put(partition=PARTITION, id=DOCUMENT, body=msgspec.json.encode(through))])
         self._through = through
+        for listener in self._listeners:
+            listener()
 
     async def through(self) -> datetime:
         """Return the last watermark that any replica has heard of."""

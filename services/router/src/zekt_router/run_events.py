@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import ClassVar
 
-import msgspec
-
 from zekt_common.envelope import Event
+from zekt_common.inline_json import InlineJson
 from zekt_common.ports.payloads import PayloadRef
 from zekt_common.schemas import Schemas
 from zekt_router.run_model import Completion, Message, Refused, Target
@@ -86,7 +85,7 @@ class RoutingStarted(Event, frozen=True, kw_only=True):
     catalog_version: int
 
 
-class RunRouted(Event, frozen=True, kw_only=True):
+class RunRouted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """One page of decisions about one item, by subscription id; holds all that its deliveries need."""
 
     TYPE: ClassVar[str] = "dev.zekt.run.routed"
@@ -106,7 +105,7 @@ class RunRouted(Event, frozen=True, kw_only=True):
     routed: list[Target]
     refused: list[Refused]
     size_bytes: int = 0
-    payload: msgspec.Raw | None = None
+    payload: InlineJson = None
     payload_ref: PayloadRef | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from zekt_common.inline_json import InlineJson
 from zekt_common.ports.payloads import PayloadRef
 
 PLAIN_EVENT_TYPE: Final = "zekt-workflow-completed"
@@ -32,7 +33,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     head_repository_id: int | None
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message that an attempt sent; `received_at` is the time it was stored."""
 
     message_id: str
@@ -43,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     run_attempt: int
     event_type: str
     size_bytes: int
-    payload: msgspec.Raw | None = None
+    payload: InlineJson = None
     payload_ref: PayloadRef | None = None
 
 

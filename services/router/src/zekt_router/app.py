@@ -1,0 +1,143 @@
+"""The router's composition: the one place that names what its ports are made of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.clock import Clock, utc_now
+from zekt_common.contracts.identity import TOKENS_INSTALLATION
+from zekt_common.contracts.ingress import MessageReceived, RunCompleted, Watermark
+from zekt_common.kit.consumer import Consumer
+from zekt_common.kit.identity_client import IdentityClient
+from zekt_common.kit.operations import Operated
+from zekt_common.kit.projector import Projector
+from zekt_common.kit.relay import Relay
+from zekt_common.kit.service import Check, Service
+from zekt_common.kit.supervision import finish
+from zekt_common.kit.sweeper import Sweeper
+from zekt_router.apply import Applier
+from zekt_router.catalogs import Catalogs
+from zekt_router.directory import InstalledNames, KnownNames
+from zekt_router.handlers import Handlers
+from zekt_router.horizon import Horizon
+from zekt_router.http import Doors, routes
+from zekt_router.process import Runs
+from zekt_router.projections import project
+from zekt_router.resolve import Resolver
+from zekt_router.settings import RouterSettings
+from zekt_router.translate import TOPIC, translate
+
+NAME: Final = "router"
+
+
+class _Router:
+    """What exists while the service runs."""
+
+    doors: Doors
+    consumer: Consumer
+    sweeper: Sweeper
+    projector: Projector
+    relay: Relay
+
+    def __init__(self, settings: RouterSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        data_dir = self._settings.host.data_dir
+        async with open_backend(data_dir, NAME, clock=self._clock) as backend, aiohttp.ClientSession() as http:
+            horizon = Horizon(backend.views)
+            catalogs = Catalogs(backend.store)
+            self._compose_loops(backend, horizon, catalogs)
+            self._compose_doors(backend, catalogs, http)
+            loops = [self.relay.run(), self.projector.run(), self.consumer.run(), self.sweeper.run(), horizon.follow()]
+            running = [asyncio.create_task(loop) for loop in loops]
+            try:
+                yield
+            finally:
+                await finish(running, within_s=0)
+
+    async def drain(self) -> None:
+        """Take up no more messages and close no more windows; finish those in hand."""
+        await asyncio.gather(self.consumer.drain(), self.sweeper.drain())
+
+    async def checks(self) -> Sequence[Check]:
+        return [
+            _check("messages", self.consumer.caught_up, "Still working off ingress's messages."),
+            _check("views", self.projector.caught_up, "Still projecting stored events."),
+        ]
+
+    def _compose_loops(self, backend: Backend, horizon: Horizon, catalogs: Catalogs) -> None:
+        runs = Runs(backend.store, backend.payloads, catalogs)
+        handlers = Handlers(runs, horizon, backend.bus.subscribe("ingress", NAME))
+        self.sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=handlers.close_windows, now=horizon.now)
+        horizon.notify(self.sweeper.nudge)
+        self.consumer = Consumer(
+            backend.bus,
+            "ingress",
+            NAME,
+            {
+                RunCompleted: handlers.run_completed,
+                MessageReceived: handlers.message_received,
+                Watermark: handlers.watermark,
+            },
+            clock=self._clock,
+        )
+        self.projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
+        self.relay = Relay(
+            backend.store,
+            backend.bus,
+            backend.views,
+            backend.leases,
+            topic=TOPIC,
+            translate=translate,
+            clock=self._clock,
+        )
+
+    def _compose_doors(self, backend: Backend, catalogs: Catalogs, http: aiohttp.ClientSession) -> None:
+        issuer = EmbeddedIssuer(self._settings.host.data_dir)
+        tokens = IdentityClient(
+            http, self._settings.identity_url, lambda: issuer.mint(service=NAME, roles=[TOKENS_INSTALLATION])
+        )
+        resolver = Resolver(
+            KnownNames(backend.views, catalogs),
+            InstalledNames(tokens, http, self._settings.github_api_url),
+            catalogs,
+        )
+        self.doors = Doors(
+            applier=Applier(backend.store, catalogs, resolver, self.projector),
+            catalogs=catalogs,
+            store=backend.store,
+            views=backend.views,
+            operated=Operated(
+                store=backend.store,
+                bus=backend.bus,
+                views=backend.views,
+                relay=self.relay,
+                consumers={"ingress/router": self.consumer},
+                projectors={NAME: self.projector},
+            ),
+        )
+
+
+def build_service(settings: RouterSettings, *, clock: Clock = utc_now) -> Service:
+    """Return the router, ready to be hosted."""
+    router = _Router(settings, clock)
+    return Service(
+        name=NAME,
+        routes=routes(lambda: router.doors),
+        lifespan=router.lifespan,
+        drain=router.drain,
+        checks=router.checks,
+    )
+
+
+def _check(name: str, caught_up: asyncio.Event, otherwise: str) -> Check:
+    ok = caught_up.is_set()
+    return Check(name=name, ok=ok, detail="" if ok else otherwise)

@@ -1,0 +1,184 @@
+"""Applying a catalog document: everything is checked before anything is written, then one append for each account."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from zekt_common.decider import ATTEMPTS
+from zekt_common.envelope import Envelope, Event, NewEvent
+from zekt_common.errors import StreamConflict
+from zekt_common.kit.projector import Projector
+from zekt_common.ports import EventStore
+from zekt_common.telemetry.metrics import EVENTS_APPENDED
+from zekt_common.telemetry.tracing import current_span
+from zekt_router.catalog import CatalogRefused, Define, decide, plan
+from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument
+from zekt_router.catalog_model import (
+    Account,
+    Catalog,
+    Entity,
+    Repository,
+    Service,
+    Subscription,
+    Workflow,
+    catalog_stream,
+)
+from zekt_router.catalog_plan import Change
+from zekt_router.catalogs import Catalogs
+from zekt_router.matching import CatalogAt
+from zekt_router.resolve import Resolved, Resolver
+from zekt_router.translate import SOURCE
+
+_WIRE_NAMES: Final = {
+    "repository_id": "repository",
+    "workflow_path": "workflow",
+    "correlation_window_s": "correlationWindowSeconds",
+}
+
+
+class ShownChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the diff."""
+
+    kind: str
+    name: str
+    action: str
+    fields: list[str] = []
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying did, or would do, and the ids of the events that it appended."""
+
+    changes: list[ShownChange]
+    positions: list[str] = []
+
+
+class Applier:
+    """Applies documents; a repeat changes nothing and appends nothing."""
+
+    def __init__(self, store: EventStore, catalogs: Catalogs, resolver: Resolver, projector: Projector) -> None:
+        self._store = store
+        self._catalogs = catalogs
+        self._resolver = resolver
+        self._projector = projector
+
+    async def apply(self, document: CatalogDocument) -> Applied:
+        """Bring the catalog to what the document says, and return once the router's own views show it.
+
+        Raises:
+            InvalidDocument: it breaks rules or names what nobody knows; nothing was changed.
+            TokensUnavailable: identity or GitHub cannot answer now.
+            GitHubUnavailable: likewise.
+            StreamConflict: others kept changing the same accounts.
+        """
+        resolved = await self._resolver.resolve(document)
+        stored: list[Envelope] = []
+        changes: list[ShownChange] = []
+        for command in await self._checked(resolved):
+            changes += await self._apply_one(command, resolved, stored, dry_run=document.dry_run)
+        if stored:
+            await self._projector.wait_for(max(envelope.time for envelope in stored))
+        return Applied(changes=changes, positions=[envelope.id for envelope in stored])
+
+    async def _checked(self, resolved: Resolved) -> list[Define]:
+        problems: list[DocumentProblem] = []
+        for command in resolved.commands:
+            try:
+                decide((await self._catalogs.latest(command.account_id)).catalog, command)
+            except CatalogRefused as refused:
+                problems += _located(refused, command.account_id, resolved)
+        if problems:
+            raise InvalidDocument(problems)
+        return resolved.commands
+
+    async def _apply_one(
+        self, command: Define, resolved: Resolved, stored: list[Envelope], *, dry_run: bool
+    ) -> list[ShownChange]:
+        for race in range(ATTEMPTS):
+            at = await self._catalogs.latest(command.account_id)
+            shown = _shown(at.catalog, command, resolved)
+            if dry_run:
+                return shown
+            try:
+                stored += await self._append(at, command, resolved)
+            except StreamConflict:
+                if race == ATTEMPTS - 1:
+                    raise
+            else:
+                return shown
+        return []
+
+    async def _append(self, at: CatalogAt, command: Define, resolved: Resolved) -> list[Envelope]:
+        try:
+            decided = decide(at.catalog, command)
+        except CatalogRefused as refused:  # somebody else has changed the account since it was checked
+            raise InvalidDocument(_located(refused, command.account_id, resolved)) from refused
+        if not decided:
+            return []
+        stored = await self._store.append(
+            catalog_stream(command.account_id), _wrapped(decided, command.account_id), expected_version=at.version
+        )
+        for event in decided:
+            EVENTS_APPENDED.add(service="router", type=event.TYPE)
+        return stored
+
+
+def _wrapped(events: Sequence[Event], account_id: int) -> list[NewEvent]:
+    span, applied = current_span(), f"apply-{secrets.token_hex(8)}"
+    return [
+        NewEvent(
+            body=event,
+            source=SOURCE,
+            subject=str(account_id),
+            correlationid=applied,
+            causationid=applied,
+            traceparent=span.traceparent if span else None,
+            accountid=str(account_id),
+        )
+        for event in events
+    ]
+
+
+def _located(refused: CatalogRefused, account_id: int, resolved: Resolved) -> list[DocumentProblem]:
+    """Return the problems at their paths in the document; of what it leaves out, at no path."""
+    located = []
+    for problem in refused.problems:
+        path = resolved.paths.get((account_id, problem.kind, problem.key), "")
+        where = f"{path}.{problem.field}" if path and problem.field else path
+        located.append(DocumentProblem(path=where, code=problem.code, detail=problem.detail))
+    return located
+
+
+def _shown(catalog: Catalog, command: Define, resolved: Resolved) -> list[ShownChange]:
+    names = {repository.repository_id: repository.repository for repository in catalog.repositories.values()}
+    names |= {repository.repository_id: repository.repository for repository in command.repositories}
+    login = resolved.logins[command.account_id]
+    return [_show(change, login, names) for change in plan(catalog, command)]
+
+
+def _show(change: Change, login: str, names: dict[int, str]) -> ShownChange:
+    kind, name = _name(change.entity, login, names)
+    return ShownChange(
+        kind=kind, name=name, action=change.action, fields=[_wire_name(field) for field in change.fields]
+    )
+
+
+def _name(entity: Entity, login: str, names: dict[int, str]) -> tuple[str, str]:
+    match entity:
+        case Account():
+            return "account", entity.login
+        case Repository():
+            return "repository", entity.repository
+        case Workflow():
+            return "workflow", f"{names.get(entity.repository_id, entity.repository_id)}/{entity.path}"
+        case Service():
+            return "service", f"{login}/{entity.slug}"
+        case Subscription():
+            return "subscription", f"{login}/{entity.service_slug} -> {entity.target_repository}"
+
+
+def _wire_name(field: str) -> Any:
+    """Return the field as documents call it."""
+    first, *rest = _WIRE_NAMES.get(field, field).split("_")
+    return first + "".join(part.capitalize() for part in rest)

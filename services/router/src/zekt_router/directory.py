@@ -1,0 +1,124 @@
+"""Names of accounts and repositories to ids: what the document says, what the catalog knows, what GitHub answers."""
+
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from zekt_common.contracts.identity import InstallationToken, InstallationTokenRequest
+from zekt_common.errors import ZektError
+from zekt_common.kit.identity_client import InstallationTokens, TokensRefused
+from zekt_common.ports import Views
+from zekt_router.catalog_model import Account
+from zekt_router.catalogs import Catalogs
+from zekt_router.projections import LOGINS, REPOSITORIES, KnownRepository
+
+_OK = 200
+_NOT_FOUND = 404
+_TIMEOUT = aiohttp.ClientTimeout(total=10.0)
+
+
+class NameUnknown(ZektError):
+    """Nobody knows this name; the message says what to do."""
+
+
+class GitHubUnavailable(ZektError):
+    """GitHub cannot be asked now."""
+
+
+class FoundRepository(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository as GitHub knows it; the owner's id is not always told."""
+
+    repository_id: int
+    installation_id: int
+    account_id: int | None
+
+
+class GitHubNames(Protocol):
+    """Where names are looked up at GitHub."""
+
+    async def repository(self, full_name: str, /) -> FoundRepository:
+        """Return the repository, if the App is installed there.
+
+        Raises:
+            NameUnknown: the App sees no such repository.
+            TokensUnavailable: identity or GitHub cannot answer now.
+        """
+        ...
+
+    async def account_id(self, login: str, /) -> int:
+        """Return the account's id.
+
+        Raises:
+            NameUnknown: there is no such account.
+            GitHubUnavailable: not now.
+        """
+        ...
+
+
+class _User(msgspec.Struct):
+    id: int
+
+
+class InstalledNames:
+    """Looks repositories up through the App's installations, at identity, and accounts at GitHub's public API."""
+
+    def __init__(self, tokens: InstallationTokens, http: aiohttp.ClientSession, api_url: str) -> None:
+        self._tokens = tokens
+        self._http = http
+        self._api_url = api_url.rstrip("/")
+
+    async def repository(self, full_name: str, /) -> FoundRepository:
+        """Return the repository; a token for it tells its ids."""
+        request = InstallationTokenRequest(repository=full_name, permissions={"metadata": "read"}, purpose="catalog")
+        try:
+            token = await self._tokens.token(request)
+        except TokensRefused as error:
+            raise NameUnknown(f"{full_name} cannot be reached: {error.detail or error.code}") from error
+        return _found(full_name, token)
+
+    async def account_id(self, login: str, /) -> int:
+        """Return the account's id as GitHub tells anybody."""
+        try:
+            async with self._http.get(f"{self._api_url}/users/{login}", timeout=_TIMEOUT) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise GitHubUnavailable(f"GitHub cannot be asked for {login}: {type(error).__name__}") from error
+        if response.status == _NOT_FOUND:
+            raise NameUnknown(f"GitHub knows no account {login}; correct the login or give its accountId.")
+        if response.status != _OK:
+            raise GitHubUnavailable(f"GitHub answered {response.status} when asked for {login}")
+        return msgspec.json.decode(body, type=_User).id
+
+
+class KnownNames:
+    """Looks names up in the catalog's own views; a repository counts under its present name only."""
+
+    def __init__(self, views: Views, catalogs: Catalogs) -> None:
+        self._views = views
+        self._catalogs = catalogs
+
+    async def repository(self, full_name: str) -> KnownRepository | None:
+        """Return the repository of this name, or None."""
+        document = await self._views.get(REPOSITORIES, full_name.lower())
+        if document is None:
+            return None
+        known = msgspec.json.decode(document.body, type=KnownRepository)
+        catalog = (await self._catalogs.latest(known.account_id)).catalog
+        repository = catalog.repositories.get(known.repository.repository_id)
+        if repository is None or repository.repository.lower() != full_name.lower():
+            return None
+        return KnownRepository(account_id=known.account_id, repository=repository)
+
+    async def account_id(self, login: str) -> int | None:
+        """Return the id of the account that has this login here, or None."""
+        document = await self._views.get(LOGINS, login.lower())
+        return msgspec.json.decode(document.body, type=Account).account_id if document else None
+
+
+def _found(full_name: str, token: InstallationToken) -> FoundRepository:
+    if len(token.repository_ids) != 1:
+        raise NameUnknown(f"{full_name}: identity named {len(token.repository_ids)} repositories; give repositoryId.")
+    return FoundRepository(
+        repository_id=token.repository_ids[0], installation_id=token.installation_id, account_id=token.account_id
+    )

@@ -1,0 +1,103 @@
+"""The router's doors, all for operators: the catalog, and what became of a run."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from zekt_common.errors import StreamConflict
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.identity_client import TokensUnavailable
+from zekt_common.kit.operations import Operated, operations_routes
+from zekt_common.kit.service import Access, Route
+from zekt_common.ports import EventStore, Views
+from zekt_router.apply import Applier
+from zekt_router.catalog_document import InvalidDocument, parse_document
+from zekt_router.catalogs import Catalogs
+from zekt_router.directory import GitHubUnavailable
+from zekt_router.projections import ACCOUNTS
+from zekt_router.run_model import run_stream
+from zekt_router.shown import shown_catalog, shown_run
+
+MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
+ACCOUNTS_PER_PAGE: Final = 100
+RETRY_AFTER_S: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """What the doors work with while the service runs."""
+
+    applier: Applier
+    catalogs: Catalogs
+    store: EventStore
+    views: Views
+    operated: Operated
+
+
+def routes(doors: Callable[[], Doors]) -> list[Route]:
+    """Return the router's routes; `doors` is called per request."""
+    handlers = _Handlers(doors)
+    return [
+        Route(
+            method="POST",
+            path="/api/catalog/apply",
+            handler=handlers.apply,
+            requires=Access.OPERATOR,
+            max_body_bytes=MAX_DOCUMENT_BYTES,
+        ),
+        Route(method="GET", path="/api/catalog", handler=handlers.get_catalog, requires=Access.OPERATOR),
+        Route(
+            method="GET",
+            path=r"/api/runs/{repository_id:\d{1,18}}/{run_id:\d{1,18}}",
+            handler=handlers.get_run,
+            requires=Access.OPERATOR,
+        ),
+        *operations_routes("router", lambda: doors().operated),
+    ]
+
+
+class _Handlers:
+    def __init__(self, doors: Callable[[], Doors]) -> None:
+        self._doors = doors
+
+    async def apply(self, request: web.Request) -> web.Response:
+        """Bring the catalog to what the body says; 422 names every problem by its path, and then nothing changed."""
+        try:
+            applied = await self._doors().applier.apply(parse_document(await request.read()))
+        except InvalidDocument as invalid:
+            detail = f"Correct the {len(invalid.problems)} problem(s); nothing was changed."
+            return json_response(
+                {"error": "invalid_catalog", "detail": detail, "problems": invalid.problems}, status=422
+            )
+        except TokensUnavailable as error:
+            raise _unavailable("identity_unavailable", str(error), error.retry_after_s) from error
+        except GitHubUnavailable as error:
+            raise _unavailable("github_unavailable", str(error), RETRY_AFTER_S) from error
+        except StreamConflict as error:
+            raise Refusal(
+                409, "catalog_changed", "Somebody else is changing the same accounts. Apply again."
+            ) from error
+        return json_response(applied)
+
+    async def get_catalog(self, request: web.Request) -> web.Response:
+        """A page of accounts with their catalogs; `next` continues it as `after`, and is null at the end."""
+        doors = self._doors()
+        page = await doors.views.listing(ACCOUNTS, after=request.query.get("after", ""), limit=ACCOUNTS_PER_PAGE)
+        shown = [shown_catalog(await doors.catalogs.latest(int(document.id))) for document in page]
+        more = page[-1].id if len(page) == ACCOUNTS_PER_PAGE else None
+        return json_response({"accounts": shown, "next": more})
+
+    async def get_run(self, request: web.Request) -> web.Response:
+        """What became of a run: its attempts, messages and deliveries, and whatever was blocked or refused, and why."""
+        repository_id, run_id = int(request.match_info["repository_id"]), int(request.match_info["run_id"])
+        events = await self._doors().store.read(run_stream(repository_id, run_id))
+        if not events:
+            raise Refusal(404, "run_not_found", "The router has not heard of this run: no completion and no message.")
+        return json_response({"repositoryId": repository_id, "runId": run_id, **shown_run(events)})
+
+
+def _unavailable(code: str, detail: str, retry_after_s: float) -> Refusal:
+    return Refusal(503, code, f"{detail}. Try again.", headers={"Retry-After": str(math.ceil(retry_after_s))})

@@ -1,0 +1,31 @@
+"""The router's settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zekt_common.kit.settings import EnvironmentReader, HostSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterSettings:
+    """Where the router runs, and whom it asks for the ids behind names."""
+
+    host: HostSettings
+    identity_url: str
+    github_api_url: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "RouterSettings":
+        """Return the settings in `env`.
+
+        Raises:
+            SettingsError: it names every variable that is missing or unusable.
+        """
+        reader = EnvironmentReader(env)
+        settings = cls(
+            host=HostSettings.read(reader),
+            identity_url=reader.url("ZEKT_IDENTITY_URL"),
+            github_api_url=reader.url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
+        )
+        reader.check()
+        return settings
