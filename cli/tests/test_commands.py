@@ -77,9 +77,10 @@ def test_a_wrong_catalog_is_told_by_file_line_and_column(zekt: Zekt, tmp_path: P
 @pytest.mark.usefixtures("told")
 def test_what_only_the_suite_can_find_wrong_is_told_by_line_too(suite: DemoSuite, catalog: Path) -> None:
     catalog.write_text(catalog.read_text().replace("type: string}", "type: strange}"))
+    [line] = [number for number, text in enumerate(catalog.read_text().splitlines(), start=1) if "strange" in text]
     result = invoke(suite, "apply", "-f", str(catalog))
     assert result.exit_code == 2, result.output
-    assert "catalog.yaml:27:" in result.output
+    assert f"catalog.yaml:{line}:13: " in result.output
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(zekt: Zekt) -> None:

@@ -56,10 +56,17 @@ def test_without_a_usable_file_there_is_no_suite(tmp_path: Path, content: str | 
     assert caught.value.exit_code == Exit.UNREACHABLE
 
 
+def fail_to_start(directory: Path, port: int) -> None:
+    with stand_in(directory, port, HOOK, {}) as starting:
+        starting.ready()
+
+
 def test_a_restarted_stand_in_keeps_its_app_and_never_its_run_ids(tmp_path: Path) -> None:
-    with stand_in(tmp_path, 0, HOOK, {}) as first:
+    with stand_in(tmp_path, 0, HOOK, {}) as starting:
+        first = starting.ready()
         key = Path(first.private_key_file).read_text()
-    with stand_in(tmp_path, 0, HOOK, {}) as second:
+    with stand_in(tmp_path, 0, HOOK, {}) as starting:
+        second = starting.ready()
         assert (second.app_id, second.webhook_secret) == (first.app_id, first.webhook_secret)
         assert Path(second.private_key_file).read_text() == key
         seeds = json.loads((tmp_path / "sandbox-app.json").read_text())
@@ -69,14 +76,16 @@ def test_a_restarted_stand_in_keeps_its_app_and_never_its_run_ids(tmp_path: Path
 
 def test_the_environments_app_wins_in_the_stand_in_too(tmp_path: Path) -> None:
     env = {"ZEKT_GITHUB_WEBHOOK_SECRETS": "new, old", "ZEKT_GITHUB_APP_ID": "42"}
-    with stand_in(tmp_path, 0, HOOK, env) as found:
+    with stand_in(tmp_path, 0, HOOK, env) as starting:
+        found = starting.ready()
         assert (found.webhook_secret, found.app_id) == ("new", 42)
 
 
 def test_a_stand_in_whose_port_is_taken_says_so_in_one_line(tmp_path: Path) -> None:
-    with stand_in(tmp_path, 0, HOOK, {}) as first:
+    with stand_in(tmp_path, 0, HOOK, {}) as starting:
+        first = starting.ready()
         port = int(first.github.rpartition(":")[2])
         (tmp_path / "other").mkdir()
         with pytest.raises(CommandFailed, match=r"did not start: .*in use.*ZEKT_SANDBOX_PORT") as caught:
-            stand_in(tmp_path / "other", port, HOOK, {}).__enter__()
+            fail_to_start(tmp_path / "other", port)
     assert "\n" not in str(caught.value)

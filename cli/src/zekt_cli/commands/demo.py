@@ -56,7 +56,7 @@ def _play(narrator: Narrator) -> dict[str, Any]:
         narrator.step("The run completes, GitHub sends its signed webhook, and each consumer gets one dispatch:")
         narrator.dispatches(found)
         reason = story.block()
-        narrator.step(f"{NOT_LISTED} completes too, but is not in the catalog: blocked", f"reason: {reason}")
+        narrator.step(f"{NOT_LISTED} completes too, but is not in the catalog: no dispatch", f"blocked: {reason}")
         steps = story.trace(run)
         narrator.step("All of it is stored, each event with its cause:")
         narrator.trace(steps)

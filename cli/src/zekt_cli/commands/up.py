@@ -9,8 +9,8 @@ import click
 
 from zekt_cli import __version__, options
 from zekt_cli.exits import CommandFailed, Exit
-from zekt_cli.hosting import suite
 from zekt_cli.hosting.directory import announce, announced, occupied
+from zekt_cli.hosting.ports import read_host, urls_of, with_ports
 from zekt_cli.hosting.sandbox import StandIn, stand_in
 from zekt_cli.output import print_line
 from zekt_cli.suite import SANDBOX_FILE, SUITE_FILE, SuiteState
@@ -49,19 +49,21 @@ def command(*, sandbox: bool, sandbox_port: int, as_json: bool, **flags: str | i
 
 
 def _run(env: dict[str, str], resources: ExitStack, *, sandbox_port: int | None, as_json: bool) -> None:
-    env = suite.with_ports(env, suite.read_host(env))
-    settings = suite.read_host(env)
-    data_dir, urls = settings.data_dir, suite.urls(settings)
-    resources.enter_context(occupied(data_dir))
+    env = with_ports(env, read_host(env))
+    settings = read_host(env)
+    urls = urls_of(settings)
+    resources.enter_context(occupied(settings.data_dir))
     for name in (SUITE_FILE, SANDBOX_FILE):
-        resources.enter_context(announced(data_dir / name))
-    defaults = {"ZEKT_IDENTITY_URL": urls.internal, "ZEKT_PUBLIC_URL": urls.public}
-    github = None
+        resources.enter_context(announced(settings.data_dir / name))
+    starting = None
     if sandbox_port is not None:
         hook = f"{urls.public}/webhooks/github"
-        github = resources.enter_context(stand_in(data_dir, sandbox_port, hook, env))
-        defaults |= github.settings()
-    env = _with_defaults(env, defaults)
+        starting = resources.enter_context(stand_in(settings.data_dir, sandbox_port, hook, env))
+    from zekt_cli.hosting import suite  # noqa: PLC0415 - four services are imported while the stand-in starts
+
+    github = starting.ready() if starting else None
+    defaults = {"ZEKT_IDENTITY_URL": urls.internal, "ZEKT_PUBLIC_URL": urls.public}
+    env = _with_defaults(env, defaults | (github.settings() if github else {}))
     suite.run(suite.build(env), settings, on_ready=_on_ready(settings, github, as_json=as_json), env=env)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from zekt_cli.client import HttpClient, SuiteClient
 from zekt_cli.demo.checks import CheckFailed
 from zekt_cli.demo.github import GitHub
-from zekt_cli.hosting.child import ChildFailed, child
+from zekt_cli.hosting.child import Child, ChildFailed, child
 from zekt_cli.suite import SANDBOX_FILE, locate
 
 STARTS_WITHIN_S: Final = 30.0
@@ -38,22 +38,16 @@ def running_suite() -> Iterator[DemoSuite]:
     """
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as directory:
         data_dir, log = Path(directory) / "data", Path(directory) / "suite.log"
-        process = child(
-            ["zekt_cli", "up", "--sandbox", "--json"],
-            log=log,
-            starts_within_s=STARTS_WITHIN_S,
-            ends_within_s=ENDS_WITHIN_S,
-            env=_environment(data_dir),
-        )
-        with _explained(), process:
+        arguments = ["zekt_cli", "up", "--sandbox", "--json"]
+        with child(arguments, log=log, ends_within_s=ENDS_WITHIN_S, env=_environment(data_dir)) as started:
+            _await_ready(started)
             sandbox = msgspec.json.decode((data_dir / SANDBOX_FILE).read_bytes())
             yield DemoSuite(SuiteClient(locate(None, data_dir)), GitHub(HttpClient(sandbox["github"])), data_dir)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
+def _await_ready(started: Child) -> None:
     try:
-        yield
+        started.ready_line(STARTS_WITHIN_S)
     except ChildFailed as error:
         raise CheckFailed(f"the suite becomes ready (found: {error})") from error
 

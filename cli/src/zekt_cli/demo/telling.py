@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from zekt_cli.catalog.applying import Applied
 from zekt_cli.demo.github import Dispatch
-from zekt_cli.output import short_type, table
+from zekt_cli.output import table
 from zekt_cli.tracing.order import Step
+from zekt_cli.tracing.show import trace_table
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Narrator:
 
     def dispatches(self, found: Sequence[Dispatch]) -> None:
         """Show what each consumer received."""
-        shown = table("consumer", "event_type", "client_payload.zekt.payload", "from", "GitHub said")
+        shown = table("consumer", "event_type", "payload", "from", "GitHub said")
         for one in found:
             zekt = one.client_payload["zekt"]
             service = zekt.get("service") or {}
@@ -53,12 +54,7 @@ class Narrator:
 
     def trace(self, steps: Sequence[Step]) -> None:
         """Show the causal trace."""
-        shown = table("#", "ms", "service", "stored event", "because of", right=("#", "ms"))
-        for step in steps:
-            cause = f"#{step.cause}" if step.cause else "[dim]GitHub[/]"
-            name = short_type(step.event.envelope.type).rpartition(".")[2]
-            shown.add_row(str(step.number), f"{step.offset_ms:.1f}", step.event.service, name, cause)
-        self.console.print(shown)
+        self.console.print(trace_table(steps, with_streams=False))
 
     def end(self, checks: int, took_s: float) -> None:
         """Say that everything held, and where to go on."""

@@ -15,22 +15,34 @@ class ChildFailed(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A running child and the line by which it said that it was ready."""
+    """A child that was started; its standard input is a pipe that closes when the parent is gone."""
 
     process: subprocess.Popen[bytes]
-    ready_line: str
+    log: Path
+
+    def ready_line(self, within_s: float) -> str:
+        """Return the line by which the child says that it is ready.
+
+        Raises:
+            ChildFailed: it ended, or said nothing within the time.
+        """
+        assert self.process.stdout is not None  # noqa: S101 - it was opened as a pipe
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            line = self.process.stdout.readline() if selector.select(within_s) else b""
+        if not line:
+            said = self.log.read_text(errors="replace").strip().splitlines()
+            raise ChildFailed(said[-1] if said else f"it said nothing for {within_s:g} s")
+        return line.decode()
 
 
 @contextmanager
 def child(
-    arguments: Sequence[str], *, log: Path, starts_within_s: float, ends_within_s: float, env: Mapping[str, str] | None
+    arguments: Sequence[str], *, log: Path, ends_within_s: float, env: Mapping[str, str] | None = None
 ) -> Iterator[Child]:
-    """Run `python -m ARGUMENTS` in a session of its own: Ctrl-C reaches the parent alone, which ends it in order.
+    """Start `python -m ARGUMENTS`, and end it with the block; what it says on standard error goes to `log`.
 
-    Its standard input is a pipe that closes when the parent is gone, its standard error goes to `log`.
-
-    Raises:
-        ChildFailed: it was not ready within the time.
+    It has a session of its own: Ctrl-C reaches the parent alone, which ends it in order.
     """
     with log.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
@@ -42,20 +54,9 @@ def child(
             start_new_session=True,
         )
     try:
-        yield Child(process, _ready_line(process, log, starts_within_s))
+        yield Child(process, log)
     finally:
         _end(process, ends_within_s)
-
-
-def _ready_line(process: subprocess.Popen[bytes], log: Path, within_s: float) -> str:
-    assert process.stdout is not None  # noqa: S101 - it was opened as a pipe
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        line = process.stdout.readline() if selector.select(within_s) else b""
-    if not line:
-        said = log.read_text(errors="replace").strip().splitlines()
-        raise ChildFailed(said[-1] if said else f"it said nothing for {within_s:g} s")
-    return line.decode()
 
 
 def _end(process: subprocess.Popen[bytes], within_s: float) -> None:

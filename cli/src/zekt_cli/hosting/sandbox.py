@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from zekt_cli.exits import CommandFailed, Exit
-from zekt_cli.hosting.child import ChildFailed, child
+from zekt_cli.hosting.child import Child, ChildFailed, child
 
 STARTS_WITHIN_S: Final = 20.0
 ENDS_WITHIN_S: Final = 3.0
@@ -47,39 +48,40 @@ class _App(msgspec.Struct, frozen=True):
     starts: int = 1
 
 
-@contextmanager
-def stand_in(data_dir: Path, port: int, webhook_url: str, env: Mapping[str, str]) -> Iterator[StandIn]:
-    """Run the stand-in on `port` (0: a free one) until the block ends.
+@dataclass(frozen=True)
+class Starting:
+    """A stand-in that has been started and gets ready while its starter does something else."""
 
-    Raises:
-        CommandFailed: 1 when it does not start; the message says why.
-    """
-    state_file = data_dir / _STATE_FILE
+    child: Child
+    data_dir: Path
+
+    def ready(self) -> StandIn:
+        """Wait until the stand-in answers, and return where.
+
+        Raises:
+            CommandFailed: 1 when it does not start; the message says why.
+        """
+        try:
+            self.child.ready_line(STARTS_WITHIN_S)
+        except ChildFailed as error:
+            reason = str(error).removeprefix("zekt-sandbox: ")
+            message = f"the GitHub stand-in did not start: {reason}. ZEKT_SANDBOX_PORT sets another port"
+            raise CommandFailed(Exit.CHECK_FAILED, message) from error
+        state = msgspec.json.decode((self.data_dir / _STATE_FILE).read_bytes(), type=StandIn)
+        _keep_app(self.data_dir, state)
+        return state
+
+
+@contextmanager
+def stand_in(data_dir: Path, port: int, webhook_url: str, env: Mapping[str, str]) -> Iterator[Starting]:
+    """Run the stand-in on `port` (0: a free one) until the block ends."""
     arguments = [
-        *("--port", str(port), "--webhook-url", webhook_url, "--state-file", str(state_file)),
-        *("--private-key-file", str(data_dir / _KEY_FILE), *_kept_app(data_dir, env)),
+        *("zekt_cli.hosting.stand_in", "--port", str(port), "--webhook-url", webhook_url),
+        *("--state-file", str(data_dir / _STATE_FILE), "--private-key-file", str(data_dir / _KEY_FILE)),
+        *_kept_app(data_dir, env),
     ]
-    process = child(
-        ["zekt_cli.hosting.stand_in", *arguments],
-        log=data_dir / _LOG_FILE,
-        starts_within_s=STARTS_WITHIN_S,
-        ends_within_s=ENDS_WITHIN_S,
-        env=None,
-    )
-    with _explained(), process:
-        state = msgspec.json.decode(state_file.read_bytes(), type=StandIn)
-        _keep_app(data_dir, state)
-        yield state
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except ChildFailed as error:
-        reason = str(error).removeprefix("zekt-sandbox: ")
-        message = f"the GitHub stand-in did not start: {reason}. ZEKT_SANDBOX_PORT sets another port"
-        raise CommandFailed(Exit.CHECK_FAILED, message) from error
+    with child(arguments, log=data_dir / _LOG_FILE, ends_within_s=ENDS_WITHIN_S) as started:
+        yield Starting(started, data_dir)
 
 
 def _kept_app(data_dir: Path, env: Mapping[str, str]) -> list[str]:

@@ -1,10 +1,15 @@
 """Events in the order of cause and effect."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from zekt_cli.operations import StoredEvent
+from zekt_common.envelope import Envelope
+
+_PART: Final = re.compile(r"(?<=@)(\d+)\.\d+\Z")
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,14 @@ def in_causal_order(events: Iterable[StoredEvent]) -> list[Step]:
     ordered = sorted(by_id.values(), key=lambda event: _sort_key(event, places))
     numbers = {event.envelope.id: number for number, event in enumerate(ordered, start=1)}
     return [
-        Step(number, _offset_ms(ordered[0], event), numbers.get(event.envelope.causationid), event)
+        Step(number, _offset_ms(ordered[0], event), numbers.get(cause_of(event.envelope)), event)
         for number, event in enumerate(ordered, start=1)
     ]
+
+
+def cause_of(envelope: Envelope) -> str:
+    """Return the id of the stored event that caused this one; messages about one event are numbered after it."""
+    return _PART.sub(r"\1", envelope.causationid)
 
 
 def _place(event_id: str, by_id: Mapping[str, StoredEvent], places: dict[str, _Place]) -> None:
@@ -45,7 +55,7 @@ def _place(event_id: str, by_id: Mapping[str, StoredEvent], places: dict[str, _P
     current = event_id
     while current in by_id and current not in places and current not in chain:
         chain.append(current)
-        current = by_id[current].envelope.causationid
+        current = cause_of(by_id[current].envelope)
     before = places.get(current)
     for link in reversed(chain):
         time = by_id[link].envelope.time

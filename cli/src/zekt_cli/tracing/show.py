@@ -1,28 +1,27 @@
 """A trace as a table for people and as rows for programs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
+from zekt_cli.operations import StoredEvent, data
 from zekt_cli.output import short_type, table
 from zekt_cli.tracing.order import Step
 
+_FROM_OUTSIDE: Final = {"message": "the workflow", "webhook": "GitHub"}
 
-def trace_table(steps: Sequence[Step]) -> Table:
+
+def trace_table(steps: Sequence[Step], *, with_streams: bool = True) -> Table:
     """Return the trace, one line for each event."""
-    shown = table("#", "ms", "service", "event", "because of", "stream", right=("#", "ms"))
+    streams = ("stream",) if with_streams else ()
+    shown = table("#", "ms", "service", "event", "because of", "about", *streams, right=("#", "ms"))
+    targets = _targets(steps)
     for step in steps:
         envelope = step.event.envelope
-        cause = f"#{step.cause}" if step.cause else ""
-        shown.add_row(
-            str(step.number),
-            f"{step.offset_ms:,.1f}",
-            step.event.service,
-            short_type(envelope.type),
-            cause,
-            f"{envelope.stream}@{envelope.version}",
-        )
+        row = (f"{step.offset_ms:,.1f}", step.event.service, short_type(envelope.type), _cause(step))
+        place = (f"{envelope.stream}@{envelope.version}",) if with_streams else ()
+        shown.add_row(str(step.number), *row, targets.get(envelope.stream) or _about(step.event), *place)
     return shown
 
 
@@ -38,3 +37,22 @@ def trace_rows(steps: Sequence[Step]) -> list[dict[str, Any]]:
         }
         for step in steps
     ]
+
+
+def _cause(step: Step) -> str:
+    outside = _FROM_OUTSIDE.get(step.event.envelope.stream.partition("/")[0], "")
+    return f"#{step.cause}" if step.cause else outside
+
+
+def _targets(steps: Sequence[Step]) -> dict[str, str]:
+    """Return the repository that each delivery's stream is for."""
+    orders = ((step.event.envelope.stream, data(step.event).get("order")) for step in steps)
+    return {stream: order["target_repository"] for stream, order in orders if isinstance(order, dict)}
+
+
+def _about(event: StoredEvent) -> str:
+    """Return what tells an event from others of its type, as far as its own fields say."""
+    fields = data(event)
+    fields = fields.get("run") or fields.get("completion") or fields.get("message") or fields
+    named = [fields.get(name) for name in ("repository", "event_type", "conclusion", "reason")]
+    return " ".join(str(value) for value in named if value)
