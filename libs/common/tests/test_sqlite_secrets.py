@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -111,4 +112,26 @@ async def test_a_webhook_takes_little_room(database: SqliteDatabase, tmp_path: P
     await SqlitePayloads(file, SqliteKeys(database, MASTER_KEY)).put(7, b'{"workflow_run": {"id": 1}}' * 700)
     ((stored,),) = file.query("SELECT length(body) FROM payloads")
     assert stored < 1000
+    await file.close()
+
+
+async def test_a_damaged_payload_is_told_from_a_missing_one(database: SqliteDatabase, tmp_path: Path) -> None:
+    file = await SqliteDatabase.open(tmp_path / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
+    payloads = SqlitePayloads(file, SqliteKeys(database, MASTER_KEY))
+    ref = await payloads.put(7, b"x")
+    await file.write(
+        lambda connection, _: [connection.execute("UPDATE payloads SET body = zeroblob(length(body))").rowcount], 0
+    )
+    with pytest.raises(StorageUnusable, match="is damaged"):
+        await payloads.get(7, ref.sha256)
+    await file.close()
+
+
+async def test_a_purge_of_many_payloads_lets_others_in_between(database: SqliteDatabase, tmp_path: Path) -> None:
+    file = await SqliteDatabase.open(tmp_path / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
+    payloads = SqlitePayloads(file, SqliteKeys(database, MASTER_KEY))
+    await asyncio.gather(*(payloads.put(7, b"%d" % n, retention=timedelta(0)) for n in range(1200)))
+    before = file.revision
+    assert await payloads.purge() == 1200
+    assert file.revision - before == 4
     await file.close()

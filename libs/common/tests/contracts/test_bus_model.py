@@ -37,6 +37,7 @@ class Machine:
         self.bus, self.clock, self.envelope = backend.bus, clock, envelope
         self.receiver = backend.bus.subscribe("ingress", "router")
         self.now = 0.0
+        self.published = 0
         self.messages: list[Expected] = []
         self.seen: dict[str, float] = {}
         self.received: list[tuple[ReceivedMessage, Expected]] = []
@@ -47,8 +48,9 @@ class Machine:
         await self.bus.publish("ingress", [OutgoingMessage(envelope=self.envelope(stream)) for stream in streams])
         for id_ in (f"{stream}@1" for stream in streams):
             if self.now - self.seen.get(id_, -1e9) >= DUPLICATE_WINDOW_S:
+                self.published += 1
                 self.seen[id_] = self.now
-                self.messages.append(Expected(id_, len(self.messages), self.now))
+                self.messages.append(Expected(id_, self.published, self.now))
 
     async def receive(self, limit: int, _: int) -> None:
         got = await self.receiver.receive(limit, timeout_s=0)

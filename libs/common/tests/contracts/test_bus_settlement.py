@@ -217,3 +217,17 @@ async def test_unsettled_subjects_are_those_still_waiting_locked_or_scheduled(
     assert await receiver.unsettled([]) == set()
     assert await ingress(backend).unsettled(states) == set(states)
     assert await receiver.backlog() == 3
+
+
+async def test_a_cancelled_receive_leaves_the_messages_free(backend: Backend, envelope: MakeEnvelope) -> None:
+    await backend.bus.publish("router", [OutgoingMessage(envelope=envelope("run/1"))])
+    receiver = dispatcher(backend)
+    for turns in range(5):
+        receiving = asyncio.create_task(receiver.receive(10, timeout_s=0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        if not receiving.cancelled():
+            await receiver.release(receiving.result())
+    assert ids(await take(receiver)) == ["run/1@1"]

@@ -135,7 +135,7 @@ class SqliteReceiver:
         deadline = loop.time() + timeout_s
         while True:
             revision = self._database.revision
-            if self._is_available() and (received := await self._lock(max_messages)):
+            if self._is_available() and (received := await self._lock_or_release(max_messages)):
                 return received
             remaining_s = deadline - loop.time()
             if remaining_s <= 0:
@@ -195,6 +195,15 @@ class SqliteReceiver:
         """Name the retry after the first copy's id: the retries of a replay must not be taken for the original's."""
         suffix = f"~{self._subscription.name}~r"
         return f"{message.message_id.rpartition(suffix)[0] or message.message_id}{suffix}{message.attempt + 1}"
+
+    async def _lock_or_release(self, limit: int) -> list[ReceivedMessage]:
+        """Lock messages, and give them back if the caller is cancelled before it has them."""
+        locking = asyncio.ensure_future(self._lock(limit))
+        try:
+            return await asyncio.shield(locking)
+        except asyncio.CancelledError:
+            await self.release(await locking)
+            raise
 
     async def _lock(self, limit: int) -> list[ReceivedMessage]:
         end, lock = self._lock_end(), secrets.token_hex(8)

@@ -11,17 +11,19 @@ from typing import Any
 
 import msgspec
 import zstandard
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
-from zekt_common.errors import KeyDestroyed, PayloadNotFound
+from zekt_common.errors import KeyDestroyed, PayloadNotFound, StorageUnusable
 from zekt_common.ports.keys import Keys
 from zekt_common.ports.payloads import RETENTION, PayloadRef
 
 NONCE_BYTES = 12
 COMPRESSION_LEVEL = 1
+PURGED_PER_COMMIT = 500
 
 PAYLOAD_TABLES = """
     CREATE TABLE payloads (
@@ -39,6 +41,7 @@ _KNOWN = """
     SELECT json_group_array(json_array(wanted.key, expires_at)) FROM json_each(?) AS wanted
     JOIN payloads ON account_id = wanted.value ->> 0 AND sha256 = wanted.value ->> 1
 """
+_PURGE = "DELETE FROM payloads WHERE id IN (SELECT id FROM payloads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
 _EXTEND = "UPDATE payloads SET expires_at = max(expires_at, ?) WHERE account_id = ? AND sha256 = ?"
 
 _of_thread = threading.local()
@@ -84,13 +87,19 @@ class SqlitePayloads:
             key = await self._keys.data_key(account_id)
         except KeyDestroyed:
             raise _not_found(sha256) from None
-        body: bytes = rows[0][0]
-        compressed = AESGCM(key.secret).decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], _context(account_id, sha256))
-        return zstandard.ZstdDecompressor().decompress(compressed)
+        try:
+            return _unseal(rows[0][0], key.secret, _context(account_id, sha256))
+        except InvalidTag:
+            raise StorageUnusable(
+                f"{self._database.path}: payload {sha256} of account {account_id} is damaged"
+            ) from None
 
     async def purge(self) -> int:
-        """Delete what has expired."""
-        return await self._database.write(_purge, to_micros(self._clock()))
+        """Delete what has expired, in commits small enough to let others in between."""
+        purged, now = 0, to_micros(self._clock())
+        while count := await self._database.write(_purge, now, durable=False):
+            purged += count
+        return purged
 
 
 def _not_found(sha256: str) -> PayloadNotFound:
@@ -107,6 +116,11 @@ def _seal(item: _Content, sha256: str) -> bytes:
     nonce = secrets.token_bytes(NONCE_BYTES)
     compressed: bytes = _of_thread.compressor.compress(item.content)
     return nonce + AESGCM(item.secret).encrypt(nonce, compressed, _context(item.account_id, sha256))
+
+
+def _unseal(body: bytes, secret: bytes, context: bytes) -> bytes:
+    compressed = AESGCM(secret).decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context)
+    return zstandard.ZstdDecompressor().decompress(compressed)
 
 
 def _put(connection: sqlite3.Connection, batch: Sequence[_Content]) -> list[tuple[str, int]]:
@@ -132,4 +146,4 @@ def _expiries(connection: sqlite3.Connection, places: Sequence[tuple[int, str]])
 
 
 def _purge(connection: sqlite3.Connection, batch: Sequence[int]) -> list[int]:
-    return [connection.execute("DELETE FROM payloads WHERE expires_at <= ?", (now,)).rowcount for now in batch]
+    return [connection.execute(_PURGE, (now, PURGED_PER_COMMIT)).rowcount for now in batch]
