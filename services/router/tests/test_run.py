@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from zekt_common.envelope import Event
 from zekt_router.catalog_model import Account, Catalog, Mode, Repository, Service, Subscription, Workflow
 from zekt_router.matching import CatalogAt
-from zekt_router.policy import Content
+from zekt_router.policy import Blocked, Content, judge_content
 from zekt_router.run import CloseWindows, Command, RecordCompletion, RecordMessage, RoutePage, decide
 from zekt_router.run_events import (
     CompletionAccepted,
@@ -142,9 +142,15 @@ class Teller:
         for fact in facts:
             self.do(self.command(fact))
             while (item := self.run.unfinished()) is not None:
-                given = content or Content({"a": 1})
-                self.do(RoutePage(item=item, catalog=self.catalog, targets=self.targets, content=given))
+                given = self.refusals_of(content or Content({"a": 1})) if item.message_id else {}
+                page = RoutePage(item=item, catalog=self.catalog, targets=self.targets, content_refusals=given)
+                self.do(page)
         return self
+
+    def refusals_of(self, content: Content) -> dict[str, Blocked]:
+        services = self.catalog.catalog.services
+        judged = {slug: judge_content(service, content) for slug, service in services.items()}
+        return {slug: refusal for slug, refusal in judged.items() if refusal is not None}
 
     def command(self, fact: Fact) -> Command:
         if isinstance(fact, Completion):

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import referencing.exceptions
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 
 MAX_SCHEMA_BYTES = 64 * 1024
@@ -33,7 +33,7 @@ def violation(schema: dict[str, Any], content: Any) -> str | None:
     """Return where and how `content` breaks the schema, without quoting the content, or None if it is valid."""
     validator = _validator(msgspec.json.encode(schema, order="deterministic"))
     try:
-        error = best_match(validator.iter_errors(content))
+        error = next(validator.iter_errors(content), None)
     except referencing.exceptions.Unresolvable:
         return "the service's schema refers to something it does not contain"
     except RecursionError:

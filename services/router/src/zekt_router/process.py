@@ -4,6 +4,7 @@ Whatever is decided about a run goes out in one append where it fits; what does 
 crash between two is mended by whoever handles the run next.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -15,11 +16,12 @@ from zekt_common.decider import ATTEMPTS, fold
 from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.errors import KeyDestroyed, PayloadNotFound, StreamConflict
 from zekt_common.ports import EventStore, Payloads
+from zekt_common.ports.payloads import INLINE_LIMIT_BYTES
 from zekt_common.telemetry.metrics import EVENTS_APPENDED, ROUTING_DECISIONS
-from zekt_router.catalog_model import Repository, Subscription
+from zekt_router.catalog_model import Repository, Service, Subscription
 from zekt_router.catalogs import Catalogs
 from zekt_router.matching import CatalogAt
-from zekt_router.policy import Content, reads_content
+from zekt_router.policy import Blocked, Content, judge_content, reads_content
 from zekt_router.run import RUN, CloseWindows, Command, RoutePage, decide
 from zekt_router.run_events import MessageBlocked, RoutingFinished, RunBlocked, RunRouted
 from zekt_router.run_model import PAGE_SIZE, Message
@@ -41,6 +43,7 @@ class Runs:
         self._store = store
         self._payloads = payloads
         self._catalogs = catalogs
+        self._judging = asyncio.Lock()
 
     async def execute(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> None:
         """Decide the command and finish every routing that the run has open.
@@ -78,21 +81,43 @@ class Runs:
         batch = _Batch(stream, run, version, cause or events[-1])
         batch.decide(command(await self._catalogs.latest(owner_id)))
         while (item := batch.run.unfinished()) is not None:
-            batch.decide(await self._route(batch.run, item, owner_id))
+            batch.decide(await self._route(batch, item, owner_id))
             if batch.is_full:
                 await self._append(batch)
         await self._append(batch)
         return batch.run
 
-    async def _route(self, run: Run, item: Item, owner_id: int) -> RoutePage:
+    async def _route(self, batch: "_Batch", item: Item, owner_id: int) -> RoutePage:
         catalog = await self._catalogs.at(owner_id, item.catalog_version)
-        completion = run.attempts[item.run_attempt].completion
+        completion = batch.run.attempts[item.run_attempt].completion
         subscriptions = catalog.page(completion.repository_id, completion.workflow_path, item.after)
-        held = run.messages.get(item.message_id) if item.message_id else None
-        content = Content()
-        if held is not None and any(reads_content(catalog.service_of(each)) for each in subscriptions):
-            content = await self._content(held.message)
-        return RoutePage(item=item, catalog=catalog, targets=await self._targets(subscriptions), content=content)
+        held = batch.run.messages.get(item.message_id) if item.message_id else None
+        return RoutePage(
+            item=item,
+            catalog=catalog,
+            targets=await self._targets(subscriptions),
+            content_refusals=await self._checked(batch, held.message, catalog, subscriptions) if held else {},
+        )
+
+    async def _checked(
+        self, batch: "_Batch", message: Message, catalog: CatalogAt, subscriptions: Sequence[Subscription]
+    ) -> dict[str, Blocked]:
+        """Return the services of these subscriptions whose rules forbid the message's payload, each judged once."""
+        refusals = batch.content_refusals.setdefault(message.message_id, {})
+        services = {each.service_slug: catalog.service_of(each) for each in subscriptions}
+        unjudged = [service for slug, service in services.items() if slug not in refusals and reads_content(service)]
+        if unjudged:
+            content = await self._content(message)
+            for service in unjudged:
+                refusals[service.slug] = await self._judge(service, content, message.size_bytes)
+        return {slug: refusal for slug, refusal in refusals.items() if refusal is not None}
+
+    async def _judge(self, service: Service, content: Content, size_bytes: int) -> Blocked | None:
+        """Judge large payloads in a thread, one at a time: validating half a megabyte can take seconds."""
+        if size_bytes <= INLINE_LIMIT_BYTES:
+            return judge_content(service, content)
+        async with self._judging:
+            return await asyncio.to_thread(judge_content, service, content)
 
     async def _targets(self, subscriptions: Sequence[Subscription]) -> dict[int, Repository]:
         """Return the consumers' repositories as their own accounts have them now."""
@@ -133,6 +158,7 @@ class _Batch:
         self.run = run
         self.version = version
         self.events: list[Event] = []
+        self.content_refusals: dict[str, dict[str, Blocked | None]] = {}
         self._cause = cause
 
     @property

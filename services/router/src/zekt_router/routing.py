@@ -6,7 +6,7 @@ import msgspec
 
 from zekt_router.catalog_model import Repository, Service, Subscription
 from zekt_router.matching import CatalogAt
-from zekt_router.policy import Blocked, Content, Reachable, judge_content, judge_subscription
+from zekt_router.policy import Blocked, Reachable, judge_subscription
 from zekt_router.run_events import RunRouted
 from zekt_router.run_model import PLAIN_EVENT_TYPE, Completion, Message, Refused, Target, delivery_id
 from zekt_router.run_state import Item
@@ -21,7 +21,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: Sequence[Subscription]
     catalog: CatalogAt
     targets: Mapping[int, Repository]
-    content: Content
+    content_refusals: Mapping[str, Blocked]
 
     @property
     def event_type(self) -> str:
@@ -32,8 +32,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 def route_page(page: Page) -> RunRouted:
     """Return the decisions about the page's subscriptions, at least one and in order of id."""
     completion, message, account = page.completion, page.message, page.catalog.catalog.account
-    refusals = _content_refusals(page)
-    verdicts = [_route(page, subscription, refusals) for subscription in page.subscriptions]
+    verdicts = [_route(page, subscription) for subscription in page.subscriptions]
     return RunRouted(
         repository_id=completion.repository_id,
         repository=completion.repository,
@@ -55,22 +54,14 @@ def route_page(page: Page) -> RunRouted:
     )
 
 
-def _route(page: Page, subscription: Subscription, refusals: Mapping[str, Blocked | None]) -> Target | Refused:
+def _route(page: Page, subscription: Subscription) -> Target | Refused:
     service = page.catalog.service_of(subscription)
     target = page.targets.get(subscription.target_repository_id)
     verdict = judge_subscription(subscription, service, target, page.event_type)
     if isinstance(verdict, Reachable):
-        refusal = refusals.get(service.slug)
+        refusal = page.content_refusals.get(service.slug)
         return _target(page, subscription, service, verdict) if refusal is None else _refused(subscription, refusal)
     return _refused(subscription, verdict)
-
-
-def _content_refusals(page: Page) -> dict[str, Blocked | None]:
-    """Return, once for each service, why the page's message may not go through it."""
-    if page.message is None:
-        return {}
-    slugs = {subscription.service_slug for subscription in page.subscriptions}
-    return {slug: judge_content(page.catalog.catalog.services[slug], page.content) for slug in slugs}
 
 
 def _target(page: Page, subscription: Subscription, service: Service, reachable: Reachable) -> Target:

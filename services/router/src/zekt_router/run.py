@@ -14,7 +14,7 @@ from zekt_common.envelope import Event
 from zekt_router.catalog_model import Repository, Subscription, Workflow
 from zekt_router.correlation import Attempt, due_at, joining
 from zekt_router.matching import CatalogAt
-from zekt_router.policy import Blocked, Content, judge_completion
+from zekt_router.policy import Blocked, judge_completion
 from zekt_router.routing import Page, route_page
 from zekt_router.run_events import (
     RUN_SCHEMAS,
@@ -56,13 +56,13 @@ class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
     """Decide the item's next subscriptions.
 
     `catalog` is the provider's at the version the item started with, `targets` the consumers' repositories as they
-    are now, by id, and `content` the item's payload where a rule reads it.
+    are now, by id, and `content_refusals` the services, by slug, whose rules forbid this message's payload.
     """
 
     item: Item
     catalog: CatalogAt
     targets: Mapping[int, Repository]
-    content: Content = Content()
+    content_refusals: Mapping[str, Blocked] = {}
 
 
 Command: TypeAlias = RecordCompletion | RecordMessage | CloseWindows | RoutePage
@@ -213,7 +213,7 @@ class _Deciding:
             subscriptions=self._subscriptions(item, completion, command.catalog),
             catalog=command.catalog,
             targets=command.targets,
-            content=command.content,
+            content_refusals=command.content_refusals,
         )
 
     def _finish(self, item: Item) -> None:
