@@ -42,7 +42,7 @@ class RunningSuite:
         """Wait until so many dispatches were accepted, at most 90 s, and return all that were received."""
         wait = f"{self.sandbox_url}/_sandbox/dispatches?wait={count}&timeout_s=80"
         answer = self.call("GET", wait)
-        received: list[dict[str, Any]] = answer["dispatches"] if isinstance(answer, dict) else answer
+        received: list[dict[str, Any]] = answer["dispatches"]
         return received
 
     def forget_dispatches(self) -> None:
@@ -122,6 +122,6 @@ def webhook_body(suite: RunningSuite, run_id: int) -> bytes:
     order = {"repository": PROVIDER, "workflow": WORKFLOW, "id": run_id, "send": False}
     suite.call("POST", f"{control}/runs", order)
     answer = suite.call("POST", f"{control}/runs/{run_id}/complete", {"send": False})
-    [signed] = answer["requests"] if isinstance(answer, dict) else answer
-    body: str = signed["body"]
+    [delivery] = answer["deliveries"]
+    body: str = delivery["request"]["body"]
     return body.encode()
