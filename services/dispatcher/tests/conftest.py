@@ -1,9 +1,13 @@
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
+from services.dispatcher.tests.harness import TARGET, Running, running
 
 from zekt_dispatcher.delivery_events import Order, Source
+from zekt_sandbox import GitHubSandbox, Limits
 
 
 @pytest.fixture
@@ -36,3 +40,22 @@ def order() -> Order:
         size_bytes=9,
         payload=msgspec.Raw(b'{"a":"b"}'),
     )
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[GitHubSandbox]:
+    async with GitHubSandbox.start(limits=Limits(enabled=False)) as started:
+        started.create_repository(TARGET, id=200)
+        started.create_repository("beta/other", id=201)
+        started.create_repository("gamma/consumer", id=300)
+        for repository in (TARGET, "beta/other"):
+            started.create_workflow(repository, ".github/workflows/on-zekt.yml")
+        started.create_installation("beta", id=55)
+        started.create_installation("gamma", id=66)
+        yield started
+
+
+@pytest.fixture
+async def dispatcher(sandbox: GitHubSandbox, tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(sandbox, tmp_path) as started:
+        yield started

@@ -1,0 +1,86 @@
+import json
+from typing import Any
+
+from services.dispatcher.tests.harness import Running
+
+
+async def test_a_payload_over_the_safe_size_is_fetched_by_its_target_alone(dispatcher: Running) -> None:
+    content = json.dumps({"text": "x" * 100_000}).encode()
+    reference = await dispatcher.backend.payloads.put(10, content)
+    delivery = await dispatcher.ask(payload=None, payload_ref=reference, size_bytes=len(content))
+    await dispatcher.until(delivery, "dispatched")
+    (received,) = dispatcher.sandbox.dispatches()
+    link = json.loads(received.body)["client_payload"]["zekt"]["payloadRef"]
+    assert link["url"] == f"https://zekt.example/api/payloads/{reference.sha256}"
+    path = link["url"].removeprefix("https://zekt.example")
+    await dispatcher.projected()
+
+    token, _ = await dispatcher.consumer_token()
+    status, fetched, headers = await dispatcher.raw("GET", path, token=token)
+    assert (status, fetched) == (200, content)
+    assert headers["ETag"] == f'"{reference.sha256}"'
+    assert "Expires" in headers
+    again = {"If-None-Match": headers["ETag"]}
+    assert (await dispatcher.raw("GET", path, token=token, headers=again))[0] == 304
+
+    stranger, _ = await dispatcher.consumer_token("beta/other")
+    unknown = await dispatcher.raw("GET", f"/api/payloads/{'0' * 64}", token=stranger)
+    foreign = await dispatcher.raw("GET", path, token=stranger)
+    assert (foreign[0], foreign[1]) == (unknown[0], unknown[1]), "existence is nobody else's business"
+    assert foreign[0] == 404
+    assert (await dispatcher.raw("GET", path, token="no.token.atall"))[0] == 401
+    assert (await dispatcher.raw("GET", path))[0] == 401, "the operator's token is no run's"
+
+
+async def test_a_consumer_confirms_and_completes_its_delivery(dispatcher: Running) -> None:
+    delivery = await dispatcher.ask()
+    await dispatcher.until(delivery, "dispatched")
+    await dispatcher.projected()
+    token, run_id = await dispatcher.consumer_token()
+    for _ in range(2):
+        answer = await dispatcher.call("POST", "/api/event-delivery/confirm", {"correlationId": "4711"}, token=token)
+        assert answer == (200, {"success": True, "deliveryId": delivery, "status": "confirmed"})
+    ended = {"correlationId": "4711", "success": True, "conclusion": "success"}
+    for _ in range(2):
+        answer = await dispatcher.call("POST", "/api/event-delivery/complete", ended, token=token)
+        assert answer == (200, {"success": True, "deliveryId": delivery, "status": "completed"})
+    _, shown = await dispatcher.call("GET", f"/api/deliveries/{delivery}")
+    assert (shown["status"], shown["conclusion"]) == ("completed", "success")
+    assert len(await dispatcher.events(delivery)) == 5
+    stored = json.loads(bytes((await dispatcher.events(delivery))[-1].data))
+    assert stored["consumer_run_id"] == run_id
+
+
+async def test_two_deliveries_of_one_run_are_confirmed_by_a_run_each(dispatcher: Running) -> None:
+    first = await dispatcher.ask()
+    await dispatcher.until(first, "dispatched")
+    second = await dispatcher.ask()
+    await dispatcher.until(second, "dispatched")
+    await dispatcher.projected()
+    confirmed = []
+    for _ in range(2):
+        token, _ = await dispatcher.consumer_token()
+        for _ in range(2):
+            _, answer = await dispatcher.call(
+                "POST", "/api/event-delivery/confirm", {"correlationId": 4711}, token=token
+            )
+            confirmed.append(answer["deliveryId"])
+    assert confirmed == [first, first, second, second]
+    token, _ = await dispatcher.consumer_token()
+    refused = await dispatcher.call("POST", "/api/event-delivery/confirm", {"correlationId": "4711"}, token=token)
+    assert refused[0] == 409
+
+
+async def test_nobody_confirms_what_was_not_sent_to_them(dispatcher: Running) -> None:
+    delivery = await dispatcher.ask(event_type="x" * 101)
+    await dispatcher.until(delivery, "dead-lettered")
+    await dispatcher.projected()
+    confirm = "/api/event-delivery/confirm"
+    stranger, _ = await dispatcher.consumer_token("beta/other")
+    target, _ = await dispatcher.consumer_token()
+    assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=stranger))[0] == 404
+    assert (await dispatcher.call("POST", confirm, {"correlationId": "4712"}, token=target))[0] == 404
+    assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=target))[0] == 409
+    malformed: list[Any] = [{}, {"correlationId": "../x"}, [], {"correlationId": None}]
+    for body in malformed:
+        assert (await dispatcher.call("POST", confirm, body, token=target))[0] == 400
