@@ -1,14 +1,10 @@
 """Who is let in with a message: enabled repositories, at a bounded rate."""
 
 from collections.abc import Callable
-from typing import Final
 
 from zekt_common.kit.errors import Refusal
 from zekt_ingress.catalog_view import CatalogView
 from zekt_ingress.rate_limit import RateLimit
-
-MESSAGES_PER_S: Final = 100.0
-BURST: Final = 500
 
 
 class Admission:

@@ -17,7 +17,7 @@ from zekt_common.kit.relay import Relay
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish, supervise
 from zekt_common.ports import Leases, Payloads, Put, Views
-from zekt_ingress.admission import BURST, MESSAGES_PER_S, Admission
+from zekt_ingress.admission import Admission
 from zekt_ingress.catalog_view import CatalogView
 from zekt_ingress.handlers import handlers
 from zekt_ingress.http import Doors, routes
@@ -89,7 +89,7 @@ class _Ingress:
         admission = Admission(
             view,
             caught_up=self.consumer.caught_up.is_set,
-            rate_limit=RateLimit(per_s=MESSAGES_PER_S, burst=BURST),
+            rate_limit=RateLimit(per_s=settings.messages_per_s, burst=settings.message_burst),
         )
         self.doors = Doors(
             webhooks=WebhookDoor(_webhook_verifier(settings), backend.store, backend.payloads),

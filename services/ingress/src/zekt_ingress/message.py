@@ -11,6 +11,7 @@ import msgspec
 
 from zekt_common.envelope import Event
 from zekt_common.errors import ZektError
+from zekt_common.inline_json import InlineJson
 from zekt_common.ports.payloads import PayloadRef
 from zekt_common.schemas import Schemas
 from zekt_ingress.redaction import Finding, holds_secret, redact
@@ -40,7 +41,7 @@ class MessageRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     orchestration_step_ref: StepReference | None = msgspec.field(default=None, name="orchestration_step_ref")
 
 
-class MessageReceived(Event, frozen=True, kw_only=True):
+class MessageReceived(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A run posted this message; what is here is what was left of it after redaction."""
 
     TYPE: ClassVar[str] = "dev.zekt.message.received"
@@ -54,7 +55,7 @@ class MessageReceived(Event, frozen=True, kw_only=True):
     workflow_path: str
     event_type: str
     size_bytes: int
-    payload: msgspec.Raw | None = None
+    payload: InlineJson = None
     payload_ref: PayloadRef | None = None
 
 

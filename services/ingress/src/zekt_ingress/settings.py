@@ -14,7 +14,10 @@ MIN_MASTER_KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, kw_only=True)
 class IngressSettings:
-    """Whose webhooks and messages are believed. Several secrets or keys are all active, so that one can be rotated."""
+    """Whose webhooks and messages are believed. Several secrets or keys are all active, so that one can be rotated.
+
+    The rate of messages is bounded for each repository and process.
+    """
 
     host: HostSettings
     webhook_secrets: tuple[str, ...] = field(repr=False)
@@ -22,6 +25,8 @@ class IngressSettings:
     app_id: int | None
     oidc_issuer: str
     oidc_audience: str
+    messages_per_s: float = 100.0
+    message_burst: int = 500
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IngressSettings":

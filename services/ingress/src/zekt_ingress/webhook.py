@@ -16,7 +16,7 @@ from zekt_ingress.signatures import HookTarget, VerifiedBody
 NO_ACCOUNT: Final = 0
 MAX_NAME_LENGTH: Final = 256
 
-_Id: TypeAlias = Annotated[int, msgspec.Meta(ge=1, lt=2**63)]
+_Id: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 _Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=1024)]
 
 
@@ -89,9 +89,22 @@ def read(event: str, body: VerifiedBody) -> Facts:
             return _facts_of_run(_run_decoder.decode(body))
         return _facts(_any_decoder.decode(body))
     except msgspec.ValidationError as error:
-        raise UnexpectedShape(f"{error}.") from None
+        raise (UnexpectedShape(f"{error}.") if _is_json(body) else _not_json()) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NotJson("The body is no JSON.") from None
+        raise _not_json() from None
+
+
+def _is_json(body: bytes) -> bool:
+    """Return whether all of the body is JSON, which is not known where decoding stopped at an unexpected shape."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _not_json() -> NotJson:
+    return NotJson("The body is no JSON.")
 
 
 class _Entity(msgspec.Struct, gc=False):
