@@ -13,6 +13,7 @@ from zekt_common.kit.settings import HostSettings
 from zekt_identity.settings import IdentitySettings
 from zekt_sandbox import GitHubSandbox
 
+CATALOG_SUBSCRIPTIONS = [{"service": "acme/ci-finished", "target": "beta/consumer", "status": "approved"}]
 APPLY = "/api/catalog/apply"
 
 
@@ -72,6 +73,12 @@ async def test_prune_removes_what_the_document_leaves_out_of_the_accounts_it_nam
     assert removed == ["subscription", "service", "workflow", "repository"]
     _, catalog = await router.get("/api/catalog")
     assert [len(account["repositories"]) for account in catalog["accounts"]] == [0, 1]
+
+
+async def test_prune_leaves_an_account_alone_that_is_only_subscribed_to(router: Any) -> None:
+    await router.apply()
+    _, applied = await router.post(APPLY, {"subscriptions": CATALOG_SUBSCRIPTIONS, "prune": True})
+    assert [change["action"] for change in applied["changes"]] == ["unchanged"]
 
 
 async def test_an_update_names_its_fields_as_documents_do(router: Any) -> None:

@@ -92,7 +92,7 @@ class InstalledNames:
 
 
 class KnownNames:
-    """Looks names up in the catalog's own views; a repository counts under its present name only."""
+    """Looks names up in the catalog's own views; each counts under its present name only."""
 
     def __init__(self, views: Views, catalogs: Catalogs) -> None:
         self._views = views
@@ -113,7 +113,11 @@ class KnownNames:
     async def account_id(self, login: str) -> int | None:
         """Return the id of the account that has this login here, or None."""
         document = await self._views.get(LOGINS, login.lower())
-        return msgspec.json.decode(document.body, type=Account).account_id if document else None
+        if document is None:
+            return None
+        account_id = msgspec.json.decode(document.body, type=Account).account_id
+        account = (await self._catalogs.latest(account_id)).catalog.account
+        return account_id if account is not None and account.login.lower() == login.lower() else None
 
 
 def _found(full_name: str, token: InstallationToken) -> FoundRepository:

@@ -10,30 +10,27 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-import structlog
 
-from zekt_common.decider import ATTEMPTS, fold
-from zekt_common.envelope import Envelope, Event, NewEvent
+from zekt_common.decider import ATTEMPTS
+from zekt_common.envelope import Envelope
 from zekt_common.errors import KeyDestroyed, PayloadNotFound, StreamConflict
 from zekt_common.ports import EventStore, Payloads
 from zekt_common.ports.payloads import INLINE_LIMIT_BYTES
-from zekt_common.telemetry.metrics import EVENTS_APPENDED, ROUTING_DECISIONS
+from zekt_common.telemetry.tracing import span
 from zekt_router.catalog_model import Repository, Service, Subscription
 from zekt_router.catalogs import Catalogs
 from zekt_router.matching import CatalogAt
 from zekt_router.policy import Blocked, Content, judge_content, reads_content
-from zekt_router.run import RUN, CloseWindows, Command, RoutePage, decide
-from zekt_router.run_events import MessageBlocked, RoutingFinished, RunBlocked, RunRouted
-from zekt_router.run_model import PAGE_SIZE, Message
-from zekt_router.run_state import Item, Run, evolve
-from zekt_router.translate import SOURCE
+from zekt_router.run import CloseWindows, Command, RoutePage
+from zekt_router.run_batch import Batch, tell
+from zekt_router.run_memory import RunMemory
+from zekt_router.run_model import Message
+from zekt_router.run_state import Item, Run
 
 CommandAt = Callable[[CatalogAt], Command]
 """Makes the command once the provider's catalog is known."""
 
 _RACES: Final = 2 * ATTEMPTS
-
-log = structlog.get_logger()
 
 
 class Runs:
@@ -43,6 +40,7 @@ class Runs:
         self._store = store
         self._payloads = payloads
         self._catalogs = catalogs
+        self._memory = RunMemory(store)
         self._judging = asyncio.Lock()
 
     async def execute(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> None:
@@ -59,12 +57,18 @@ class Runs:
         Raises:
             StreamConflict: others kept appending to the run.
         """
-        run = await self._insist(
-            stream, None, lambda catalog: CloseWindows(through=through, catalog_version=catalog.version), None
-        )
+        at = await self._memory.load(stream)
+        owner_id = at.run.owner_id
+        if at.last is None or owner_id is None:
+            return True
+        with span("close_windows", at.last.traceparent) as closing:
+            cause = msgspec.structs.replace(at.last, traceparent=closing.traceparent)
+            run = await self._insist(
+                stream, owner_id, lambda catalog: CloseWindows(through=through, catalog_version=catalog.version), cause
+            )
         return not run.awaits_a_close
 
-    async def _insist(self, stream: str, owner_id: int | None, command: CommandAt, cause: Envelope | None) -> Run:
+    async def _insist(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> Run:
         for _ in range(_RACES - 1):
             try:
                 return await self._transact(stream, owner_id, command, cause)
@@ -72,13 +76,8 @@ class Runs:
                 continue
         return await self._transact(stream, owner_id, command, cause)
 
-    async def _transact(self, stream: str, owner_id: int | None, command: CommandAt, cause: Envelope | None) -> Run:
-        events = await self._store.read(stream)
-        run, version = fold(RUN, events)
-        owner_id = run.owner_id if owner_id is None else owner_id
-        if owner_id is None or not (cause or events):
-            return run
-        batch = _Batch(stream, run, version, cause or events[-1])
+    async def _transact(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> Run:
+        batch = Batch(stream, await self._memory.load(stream), cause)
         batch.decide(command(await self._catalogs.latest(owner_id)))
         while (item := batch.run.unfinished()) is not None:
             batch.decide(await self._route(batch, item, owner_id))
@@ -87,7 +86,7 @@ class Runs:
         await self._append(batch)
         return batch.run
 
-    async def _route(self, batch: "_Batch", item: Item, owner_id: int) -> RoutePage:
+    async def _route(self, batch: Batch, item: Item, owner_id: int) -> RoutePage:
         catalog = await self._catalogs.at(owner_id, item.catalog_version)
         completion = batch.run.attempts[item.run_attempt].completion
         subscriptions = catalog.page(completion.repository_id, completion.workflow_path, item.after)
@@ -100,7 +99,7 @@ class Runs:
         )
 
     async def _checked(
-        self, batch: "_Batch", message: Message, catalog: CatalogAt, subscriptions: Sequence[Subscription]
+        self, batch: Batch, message: Message, catalog: CatalogAt, subscriptions: Sequence[Subscription]
     ) -> dict[str, Blocked]:
         """Return the services of these subscriptions whose rules forbid the message's payload, each judged once."""
         refusals = batch.content_refusals.setdefault(message.message_id, {})
@@ -142,69 +141,10 @@ class Runs:
             return Content(available=False)
         return Content(msgspec.json.decode(stored))
 
-    async def _append(self, batch: "_Batch") -> None:
+    async def _append(self, batch: Batch) -> None:
         if not batch.events:
             return
         stored = await self._store.append(batch.stream, batch.wrapped(), expected_version=batch.version)
-        _tell(batch.stream, batch.events)
+        tell(batch.stream, batch.events)
         batch.version, batch.events = stored[-1].version, []
-
-
-class _Batch:
-    """What has been decided about one run and not been appended yet."""
-
-    def __init__(self, stream: str, run: Run, version: int, cause: Envelope) -> None:
-        self.stream = stream
-        self.run = run
-        self.version = version
-        self.events: list[Event] = []
-        self.content_refusals: dict[str, dict[str, Blocked | None]] = {}
-        self._cause = cause
-
-    @property
-    def is_full(self) -> bool:
-        """Return whether this is enough for one append."""
-        targets = sum(len(event.routed) + len(event.refused) for event in self.events if isinstance(event, RunRouted))
-        return targets >= PAGE_SIZE or len(self.events) >= PAGE_SIZE // 2
-
-    def decide(self, command: Command) -> None:
-        for event in decide(self.run, command):
-            self.events.append(event)
-            self.run = evolve(self.run, event)
-
-    def wrapped(self) -> list[NewEvent]:
-        subject = self.stream.partition("/")[2]
-        return [
-            NewEvent(
-                body=event,
-                source=SOURCE,
-                subject=subject,
-                correlationid=subject,
-                causationid=self._cause.id,
-                traceparent=self._cause.traceparent,
-                accountid=self._cause.accountid,
-            )
-            for event in self.events
-        ]
-
-
-def _tell(stream: str, events: Sequence[Event]) -> None:
-    """Count what was appended, and log the decisions in it."""
-    for event in events:
-        EVENTS_APPENDED.add(service="router", type=event.TYPE)
-        if isinstance(event, RunBlocked):
-            ROUTING_DECISIONS.add(outcome=event.reason)
-            log.info("run_blocked", stream=stream, attempt=event.completion.run_attempt, reason=event.reason)
-        elif isinstance(event, MessageBlocked):
-            ROUTING_DECISIONS.add(outcome=event.reason)
-            log.info("message_blocked", stream=stream, message_id=event.message_id, reason=event.reason)
-        elif isinstance(event, RoutingFinished):
-            ROUTING_DECISIONS.add(outcome="routed")
-            log.info(
-                "run_routed",
-                stream=stream,
-                attempt=event.run_attempt,
-                message_id=event.message_id,
-                routed=event.routed,
-                refused=event.refused,
-            )
+        self._memory.keep(batch.stream, batch.run, stored[-1])

@@ -94,7 +94,7 @@ def _command(account_id: int, entities: list[Entity], implied: Account | None, p
         workflows=[entity for entity in entities if isinstance(entity, Workflow)],
         services=[entity for entity in entities if isinstance(entity, Service)],
         subscriptions=[entity for entity in entities if isinstance(entity, Subscription)],
-        prune=prune,
+        prune=prune and any(not isinstance(entity, Subscription) for entity in entities),
     )
 
 

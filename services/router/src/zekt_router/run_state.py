@@ -21,7 +21,10 @@ ItemKey = tuple[int, str | None]
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A recorded message; it waits until it has joined a completion or was blocked."""
+    """A recorded message; it waits until it has joined a completion or was blocked.
+
+    Its payload is kept until the message has been routed or blocked.
+    """
 
     message: Message
     waiting: bool = True
@@ -93,7 +96,7 @@ def evolve(run: Run, event: Event) -> Run:
         case MessageRecorded():
             run = _with_message(run, Held(event.message))
         case MessageBlocked():
-            run = _settled(run, event.message_id)
+            run = _emptied(_settled(run, event.message_id), event.message_id)
         case WindowClosed():
             run = _closed(run, event.run_attempt)
         case RoutingStarted():
@@ -147,6 +150,7 @@ def _progressed(run: Run, event: RunRouted | RoutingFinished) -> Run:
     if item is None:
         return run
     if isinstance(event, RoutingFinished):
+        run = _emptied(run, event.message_id) if event.message_id else run
         return _with_item(run, msgspec.structs.replace(item, finished=True))
     return _with_item(
         run,
@@ -162,6 +166,15 @@ def _progressed(run: Run, event: RunRouted | RoutingFinished) -> Run:
 def _settled(run: Run, message_id: str) -> Run:
     held = run.messages.get(message_id)
     return run if held is None else _with_message(run, msgspec.structs.replace(held, waiting=False))
+
+
+def _emptied(run: Run, message_id: str) -> Run:
+    """Let go of a payload that nothing will need any more."""
+    held = run.messages.get(message_id)
+    if held is None or (held.message.payload is None and held.message.payload_ref is None):
+        return run
+    message = msgspec.structs.replace(held.message, payload=None, payload_ref=None)
+    return _with_message(run, msgspec.structs.replace(held, message=message))
 
 
 def _with_attempt(run: Run, attempt: Attempt) -> Run:
