@@ -152,8 +152,11 @@ def _report(entry: Entry, attempt: int, outcome: Outcome, seconds: float) -> Non
     name = _outcome_name(outcome)
     DISPATCHES.add(outcome=name)
     DISPATCH_DURATION.record(seconds, outcome=name)
-    told = {} if isinstance(outcome, Taken) else {"category": outcome.category}
-    log.info("delivery_attempted", stream=entry.stream, attempt=attempt, outcome=name, **told)
+    if isinstance(outcome, Taken):
+        log.debug("delivery_dispatched", stream=entry.stream, attempt=attempt)  # hundreds a second, each an event too
+    else:
+        category = outcome.category
+        log.info("delivery_attempt_failed", stream=entry.stream, attempt=attempt, outcome=name, category=category)
     _log_given_up(entry)
 
 

@@ -38,7 +38,8 @@ class GitHub:
             return NotTaken(category="invalid", reason="the target is no repository's full name", final=True)
         call = _Call(self._http, self._api_url, timeout_s)
         try:
-            await call.post(f"/repos/{repository}/dispatches", data=body, content_type=JSON, oauth_token=token)
+            path = f"/repos/{repository}/dispatches"
+            await call.post(path, None, data=body, content_type=JSON, oauth_token=token)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return judge_error(error)
         except (gidgethub.GitHubException, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -64,10 +65,9 @@ class _Call(GitHubAPI):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[int, Mapping[str, str], bytes]:
         status, answered, content = await self._once(method, url, headers, body)
-        location = urljoin(url, answered.get("Location", ""))
-        if status in _MOVED and _origin(location) == _origin(url):
+        if status in _MOVED and (renamed := _same_origin(url, answered.get("Location", ""))):
             # A renamed repository: aiohttp would repeat a 301 as a GET.
-            status, answered, content = await self._once(method, location, headers, body)
+            status, answered, content = await self._once(method, renamed, headers, body)
         self.answer = Answer(status, answered, content)
         return status, answered, content
 
@@ -85,6 +85,8 @@ class _Call(GitHubAPI):
             return response.status, response.headers, content
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+def _same_origin(url: str, location: str) -> str | None:
+    """Return where the redirect leads, unless that is somewhere else, which must not be given the token."""
+    target = urljoin(url, location)
+    here, there = urlsplit(url), urlsplit(target)
+    return target if (here.scheme, here.netloc) == (there.scheme, there.netloc) else None
