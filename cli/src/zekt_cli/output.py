@@ -7,14 +7,14 @@ from typing import Any
 import click
 import msgspec
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-_PIPED_WIDTH = 160
+_PIPED_WIDTH = 1000
 
 
 def console(*, quiet: bool = False) -> Console:
-    """Return a console on standard output; piped output is wide enough for whole ids."""
+    """Return a console on standard output; piped output is never wrapped."""
     plain = Console(highlight=False, quiet=quiet)
     return plain if plain.is_terminal else Console(highlight=False, quiet=quiet, width=max(plain.width, _PIPED_WIDTH))
 
@@ -29,11 +29,12 @@ def print_line(value: object) -> None:
     click.echo(msgspec.json.encode(value).decode())
 
 
-def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
-    """Return an empty table; the columns in `right` hold numbers."""
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """Return an empty table; the columns in `right` hold numbers, those in `whole` are never broken into lines."""
+    made = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        align: JustifyMethod = "right" if column in right else "left"
+        made.add_column(column, justify=align, no_wrap=column in whole or column in right, overflow="fold")
     return made
 
 

@@ -6,7 +6,9 @@ from urllib.parse import quote
 import click
 
 from zekt_cli import options
-from zekt_cli.output import console, print_json, table
+from zekt_cli.output import console, print_json, short_time, table
+
+_COLUMNS = ("id", "status", "requestedAt", "eventType", "source", "target", "attempts", "nextAt", "reason")
 
 
 @click.command("deliveries")
@@ -31,22 +33,26 @@ def command(
         print_json(delivery) if as_json else _print_one(delivery)
         return
     found = client.call("GET", "/api/deliveries", query={"status": status, "limit": limit, "after": after})
-    print_json(found) if as_json else _print_list(found["deliveries"])
+    print_json(found) if as_json else _print_list(found)
 
 
-def _print_list(deliveries: list[dict[str, Any]]) -> None:
-    if not deliveries:
+def _print_list(found: dict[str, Any]) -> None:
+    if not found["deliveries"]:
         click.echo("no deliveries")
         return
-    columns = [name for name, value in deliveries[0].items() if not isinstance(value, dict | list)]
-    shown = table(*columns)
-    for delivery in deliveries:
-        shown.add_row(*(str(delivery.get(name, "")) for name in columns))
+    shown = table(*_COLUMNS, whole=("id", "status"))
+    for delivery in found["deliveries"]:
+        times = {name: short_time(delivery[name]) for name in ("requestedAt", "nextAt") if delivery[name]}
+        shown.add_row(*(str((delivery | times)[name] or "") for name in _COLUMNS))
     console().print(shown)
+    if found["cursor"]:
+        click.echo(f"older ones: --after {found['cursor']}")
 
 
 def _print_one(delivery: dict[str, Any]) -> None:
     for name, value in delivery.items():
+        if value == []:
+            continue
         if isinstance(value, list):
             click.echo(f"{name}:")
             for item in value:

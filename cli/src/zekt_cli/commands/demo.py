@@ -42,23 +42,24 @@ def _play(narrator: Narrator) -> dict[str, Any]:
     narrator.title()
     with running_suite() as demo:
         story = Story(demo)
-        narrator.step(f"Four services run in one process at {demo.suite.url}, a stand-in for GitHub beside them")
+        narrator.step("Four services run, and GitHub's stand-in beside them", f"at {demo.suite.url}")
         applied = story.onboard()
         narrator.step("The catalog says who provides and who consumes", catalog_summary(applied))
         run = story.start_run()
         answer = story.post_message(run)
         narrator.step(
-            f"Run {run.id} of acme/provider posts a message with its own OIDC token",
-            f"stored as {answer['eventId']}, for {answer['consumersNotified']} subscribers",
+            "A run of acme/provider posts a message with its OIDC token",
+            f"run {run.id}, for {answer['consumersNotified']} subscribers",
+            f"stored as {answer['eventId']}",
         )
         story.complete(run)
         found = story.dispatches(run)
-        narrator.step("The run completes, GitHub sends its signed webhook, and each consumer gets one dispatch:")
+        narrator.step(f"The run's signed webhook arrives; GitHub got {len(found)} dispatches")
         narrator.dispatches(found)
         reason = story.block()
-        narrator.step(f"{NOT_LISTED} completes too, but is not in the catalog: no dispatch", f"blocked: {reason}")
+        narrator.step("A workflow that is not listed completes: no dispatch", f"{NOT_LISTED}: {reason}")
         steps = story.trace(run)
-        narrator.step("All of it is stored, each event with its cause:")
+        narrator.step("All of it is stored, each event with its cause")
         narrator.trace(steps)
     took_s = time.monotonic() - started
     narrator.end(story.checks.passed, took_s)

@@ -1,5 +1,6 @@
 """`zekt events`: what happened, event by event."""
 
+import contextlib
 import queue
 import threading
 from datetime import datetime
@@ -34,7 +35,8 @@ def command(*, follow: bool, limit: int, services: tuple[str, ...], as_json: boo
     for event in _newest([event for history in histories for event in history.last], limit):
         _print(event, as_json=as_json)
     if follow:
-        _follow(client, histories, wanted, as_json=as_json)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how following ends
+            _follow(client, histories, wanted, as_json=as_json)
 
 
 class _History(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ CONSUMERS: Final = ("beta/consumer", "gamma/consumer")
 LISTED: Final = ".github/workflows/release.yml"
 NOT_LISTED: Final = ".github/workflows/nightly.yml"
 EVENT_TYPE: Final = "release-published"
-MESSAGE: Final = {"version": "2.4.0", "environment": "production"}
+MESSAGE: Final = {"version": "2.4.0", "channel": "stable"}
 _OK, _ACCEPTED, _NO_CONTENT = 200, 202, 204
 
 

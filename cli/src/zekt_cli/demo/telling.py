@@ -26,9 +26,10 @@ class Narrator:
     def title(self) -> None:
         """Say what is about to be shown."""
         self.console.print(
-            "\n[bold]Zekt demo[/]  A release in [bold]acme[/] triggers workflows in [bold]beta[/] and [bold]gamma[/]: "
-            "three organisations, no shared token.\n"
-            "[dim]GitHub is played by a stand-in on this machine, over real HTTP with real signatures.[/]\n"
+            "\n[bold]Zekt demo[/]\n"
+            "A release in [bold]acme[/] triggers workflows in [bold]beta[/] and [bold]gamma[/], "
+            "without a shared token.\n"
+            "[dim]GitHub is a stand-in on this machine: real HTTP, real signatures.[/]\n"
         )
 
     def step(self, text: str, *details: str) -> None:
@@ -44,12 +45,9 @@ class Narrator:
 
     def dispatches(self, found: Sequence[Dispatch]) -> None:
         """Show what each consumer received."""
-        shown = table("consumer", "event_type", "payload", "from", "GitHub said")
+        shown = table("consumer", "event_type", "payload", whole=("consumer", "event_type"))
         for one in found:
-            zekt = one.client_payload["zekt"]
-            service = zekt.get("service") or {}
-            origin = service.get("alias") or zekt.get("sourceRepo", "")
-            shown.add_row(one.repository, one.event_type, json.dumps(zekt["payload"]), origin, str(one.status))
+            shown.add_row(one.repository, one.event_type, json.dumps(one.client_payload["zekt"]["payload"]))
         self.console.print(shown)
 
     def trace(self, steps: Sequence[Step]) -> None:

@@ -15,7 +15,7 @@ class ChildFailed(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A child that was started; its standard input is a pipe that closes when the parent is gone."""
+    """A child that was started."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -42,11 +42,12 @@ def child(
 ) -> Iterator[Child]:
     """Start `python -m ARGUMENTS`, and end it with the block; what it says on standard error goes to `log`.
 
-    It has a session of its own: Ctrl-C reaches the parent alone, which ends it in order.
+    It has a session of its own: Ctrl-C reaches the parent alone, which ends it in order. If the parent is killed, the
+    child ends too.
     """
     with log.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            [sys.executable, "-m", *arguments],
+            [sys.executable, "-m", "zekt_cli.hosting.tethered", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

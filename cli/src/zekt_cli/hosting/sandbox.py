@@ -76,7 +76,7 @@ class Starting:
 def stand_in(data_dir: Path, port: int, webhook_url: str, env: Mapping[str, str]) -> Iterator[Starting]:
     """Run the stand-in on `port` (0: a free one) until the block ends."""
     arguments = [
-        *("zekt_cli.hosting.stand_in", "--port", str(port), "--webhook-url", webhook_url),
+        *("zekt_sandbox", "--port", str(port), "--webhook-url", webhook_url),
         *("--state-file", str(data_dir / _STATE_FILE), "--private-key-file", str(data_dir / _KEY_FILE)),
         *_kept_app(data_dir, env),
     ]

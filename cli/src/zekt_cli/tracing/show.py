@@ -9,13 +9,14 @@ from zekt_cli.operations import StoredEvent, data
 from zekt_cli.output import short_type, table
 from zekt_cli.tracing.order import Step
 
-_FROM_OUTSIDE: Final = {"message": "the workflow", "webhook": "GitHub"}
+_FROM_OUTSIDE: Final = {"message": "workflow", "webhook": "GitHub"}
 
 
 def trace_table(steps: Sequence[Step], *, with_streams: bool = True) -> Table:
     """Return the trace, one line for each event."""
     streams = ("stream",) if with_streams else ()
-    shown = table("#", "ms", "service", "event", "because of", "about", *streams, right=("#", "ms"))
+    columns = ("#", "ms", "service", "event", "cause", "about", *streams)
+    shown = table(*columns, right=("#", "ms"), whole=("service", "event", "cause"))
     targets = _targets(steps)
     for step in steps:
         envelope = step.event.envelope
@@ -53,6 +54,8 @@ def _targets(steps: Sequence[Step]) -> dict[str, str]:
 def _about(event: StoredEvent) -> str:
     """Return what tells an event from others of its type, as far as its own fields say."""
     fields = data(event)
-    fields = fields.get("run") or fields.get("completion") or fields.get("message") or fields
-    named = [fields.get(name) for name in ("repository", "event_type", "conclusion", "reason")]
-    return " ".join(str(value) for value in named if value)
+    if isinstance(fields.get("routed"), list):
+        return f"{len(fields['routed'])} routed, {len(fields['refused'])} refused"
+    inner = fields.get("run") or fields.get("completion") or fields.get("message") or fields
+    named = (fields.get("reason"), inner.get("event_type"), inner.get("conclusion"))
+    return next((str(value) for value in named if value), "")

@@ -1,11 +1,13 @@
-"""The GitHub stand-in's process: it ends when the process that started it is gone, however that ended."""
+"""`python -m zekt_cli.hosting.tethered MODULE ...`: MODULE as a process that ends when its parent is gone.
+
+However that ended: a killed parent closes its end of the pipe just as well.
+"""
 
 import os
+import runpy
 import signal
 import sys
 import threading
-
-from zekt_sandbox.__main__ import main
 
 
 def _end_with_parent() -> None:
@@ -20,4 +22,5 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(main())
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
