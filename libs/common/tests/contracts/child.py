@@ -94,9 +94,9 @@ ALONE = {work.__name__: work for work in (watch, listen, lead)}
 
 
 async def main(engine: str, directory: str, work: str, prefix: str) -> None:
-    engines = {"sqlite": lambda: open_backend(Path(directory), "ingress")}
+    with_writers = engine == "sqlite-writers"
     workers = [TOGETHER[work]] * WRITERS if work in TOGETHER else [ALONE[work]]
-    async with engines[engine]() as backend:
+    async with open_backend(Path(directory), "ingress", writer_processes=with_writers) as backend:
         await asyncio.gather(*(worker(backend, prefix, n) for n, worker in enumerate(workers)))
 
 

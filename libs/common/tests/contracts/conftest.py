@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from zekt_common.adapters.embedded import Backend, open_backend
-from zekt_common.clock import Clock, utc_now
+from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.envelope import Envelope, Event, NewEvent, seal
 
 OpenEngine = Callable[[Path, Clock], AbstractAsyncContextManager[Backend]]
@@ -19,7 +20,13 @@ def open_sqlite(directory: Path, clock: Clock) -> AbstractAsyncContextManager[Ba
     return open_backend(directory, "ingress", clock=clock)
 
 
-ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite}
+def open_sqlite_with_writers(directory: Path, clock: Clock) -> AbstractAsyncContextManager[Backend]:
+    return open_backend(directory, "ingress", clock=clock, writer_processes=True)
+
+
+WITH_WRITERS = "sqlite-writers"
+ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite, WITH_WRITERS: open_sqlite_with_writers}
+COMMITTED_BY_WRITERS = {"test_event_store", "test_views", "test_payloads", "test_survival"}
 
 
 class ManualClock:
@@ -30,6 +37,10 @@ class ManualClock:
 
     def __call__(self) -> datetime:
         return self.now
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """In another process it stands where it stood when it was sent there."""
+        return partial, (from_micros, to_micros(self.now))
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -56,10 +67,12 @@ def sealed(stream: str, text: str = "", subject: str = "1/2") -> Envelope:
     return seal(noted(text or stream, subject), stream=stream, version=1, commitid="c", time=datetime.now(UTC))
 
 
-@pytest.fixture(scope="session", params=list(ENGINES))
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each suite over every engine, but over writer processes only what they commit: starting them takes long."""
+    if "engine" in metafunc.fixturenames:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        engines = [name for name in ENGINES if name != WITH_WRITERS or module in COMMITTED_BY_WRITERS]
+        metafunc.parametrize("engine", engines, scope="session")
 
 
 @pytest.fixture(scope="session")
