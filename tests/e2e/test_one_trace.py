@@ -1,0 +1,128 @@
+"""One trace follows a run from webhook to dispatch, and the stored events tell it without a tracing backend."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
+from tests.e2e.suite import free_port
+
+from zekt_cli.hosting.suite import build
+from zekt_common.auth.operator import ensure_operator_token
+from zekt_common.kit.host import Hosted, serving
+from zekt_common.kit.service import Access, Service
+from zekt_common.kit.settings import HostSettings
+from zekt_common.telemetry.tracing import install_tracer_provider
+from zekt_sandbox import GitHubSandbox
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    install_tracer_provider(provider)
+    yield exporter
+    install_tracer_provider(None)
+
+
+@pytest.fixture
+def services(sandbox: GitHubSandbox, tmp_path: Path) -> tuple[list[Service], HostSettings]:
+    key_file = tmp_path / "app.pem"
+    key_file.write_text(sandbox.private_key_pem)
+    internal_port = free_port()
+    env = {
+        "ZEKT_DATA_DIR": str(tmp_path / "data"),
+        "ZEKT_IDENTITY_URL": f"http://127.0.0.1:{internal_port}",
+        "ZEKT_INTERNAL_PORT": str(internal_port),
+        "ZEKT_GITHUB_API_URL": sandbox.url,
+        "ZEKT_GITHUB_OIDC_ISSUER": sandbox.issuer,
+        "ZEKT_GITHUB_APP_ID": str(sandbox.app_id),
+        "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(key_file),
+        "ZEKT_GITHUB_WEBHOOK_SECRETS": sandbox.webhook_secret,
+    }
+    settings = HostSettings(port=0, internal_port=internal_port, data_dir=tmp_path / "data")
+    return list(build(env)), settings
+
+
+@pytest.fixture
+async def hosted(services: tuple[list[Service], HostSettings], sandbox: GitHubSandbox) -> AsyncIterator[Hosted]:
+    async with serving(*services) as running:
+        await running.until_ready()
+        sandbox.webhook_url = f"{running.url}/webhooks/github"
+        yield running
+
+
+async def test_one_trace_leads_from_the_webhook_to_each_dispatch(
+    hosted: Hosted, sandbox: GitHubSandbox, exporter: InMemorySpanExporter, tmp_path: Path
+) -> None:
+    operator = {"Authorization": f"Bearer {ensure_operator_token(tmp_path / 'data')}"}
+    async with aiohttp.ClientSession(headers=operator) as http:
+        async with http.post(f"{hosted.url}/api/catalog/apply", json=catalog()) as answer:
+            positions = (await answer.json())["positions"]
+        waiting = {"eventIds": positions, "timeoutS": 10}
+        async with http.post(f"{hosted.url}/api/operations/ingress/wait", json=waiting) as answer:
+            assert answer.status == 200
+        exporter.clear()
+        await sandbox.run_workflow(PROVIDER, WORKFLOW)
+        assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+        events = await outcomes(http, f"{hosted.url}/api/operations/dispatcher/events", 2)
+    spans = exporter.get_finished_spans()
+    [webhook] = [span for span in spans if span.name == "POST /webhooks/github"]
+    dispatches = [span for span in spans if span.name == "dispatch"]
+    assert len(dispatches) == 2
+    assert {trace_id(span) for span in dispatches} == {trace_id(webhook)}
+    assert all(descends(dispatch, webhook, spans) for dispatch in dispatches)
+    assert {event["traceparent"].split("-")[1] for event in events} == {trace_id(webhook)}
+
+
+async def outcomes(http: aiohttp.ClientSession, url: str, count: int) -> list[dict[str, str]]:
+    """Wait until so many deliveries were dispatched; the outcome is stored after the POST's span has ended."""
+    found: list[dict[str, str]] = []
+    cursor = ""
+    while len(found) < count:
+        query = {"type": "dev.zekt.delivery.dispatched", "wait_s": "10", "cursor": cursor}
+        async with http.get(url, params=query) as answer:
+            page = await answer.json()
+        assert page["events"], "no outcome was stored"
+        found += page["events"]
+        cursor = page["cursor"]
+    return found
+
+
+def trace_id(span: ReadableSpan) -> str:
+    assert span.context is not None
+    return f"{span.context.trace_id:032x}"
+
+
+def descends(span: ReadableSpan, ancestor: ReadableSpan, spans: tuple[ReadableSpan, ...]) -> bool:
+    """Follow the parents; links between services are the traceparents of events and messages."""
+    by_id = {one.context.span_id: one for one in spans if one.context}
+    current: ReadableSpan | None = span
+    while current is not None and current is not ancestor:
+        current = by_id.get(current.parent.span_id) if current.parent else None
+    return current is ancestor
+
+
+def test_every_route_names_what_it_requires_and_is_served_once(services: tuple[list[Service], HostSettings]) -> None:
+    routes = [route for service in services[0] for route in service.routes]
+    places = [(route.method, route.path) for route in routes]
+    assert len(places) == len(set(places))
+    assert {route.requires for route in routes} <= set(Access)
+    public = [route.path for route in routes if route.requires is Access.PUBLIC]
+    assert public == [], "nothing but the probes, which the host adds, is open to anyone"
+
+
+async def test_no_door_opens_without_its_proof(hosted: Hosted, services: tuple[list[Service], HostSettings]) -> None:
+    async with aiohttp.ClientSession() as http:
+        for service in services[0]:
+            for route in service.routes:
+                base = hosted.internal_url if route.internal else hosted.url
+                path = route.path.replace("{", "").replace("}", "")
+                headers = {"Content-Type": "application/json", "Authorization": "Bearer forged"}
+                async with http.request(route.method, base + path, data=b"{}", headers=headers) as answer:
+                    assert answer.status in (400, 401, 403, 404), f"{route.method} {route.path}: {answer.status}"
+                    assert "error" in await answer.json()
