@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from zekt_router.branches import any_matches
@@ -212,3 +214,21 @@ def test_deciding_changes_no_catalog() -> None:
 )
 def test_branch_patterns_match_as_githubs_do(pattern: str, branch: str, *, matches: bool) -> None:
     assert any_matches([pattern], branch) is matches
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_any_command_applied_twice_changes_nothing_the_second_time(data: st.DataObject) -> None:
+    ids = st.sampled_from([11, 12])
+    services = st.builds(service, repository_id=ids, slug=st.sampled_from(["aa", "bb"]), workflow_path=st.none())
+    command = st.builds(
+        whole,
+        repositories=st.just([repository(11), repository(12, name="acme/other")]),
+        services=st.lists(services, max_size=2, unique_by=lambda one: one.slug),
+        subscriptions=st.just([]),
+        prune=st.booleans(),
+    )
+    first, second = data.draw(command), data.draw(command)
+    catalog = after(first, second)
+    assert decide(catalog, second) == []
+    assert all(change.action == "unchanged" for change in plan(catalog, second))

@@ -1,10 +1,10 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 import zekt_identity.app
 from zekt_common.contracts.router import DeliveryRequested
@@ -89,37 +89,10 @@ async def test_an_update_names_its_fields_as_documents_do(router: Any) -> None:
     assert update["fields"] == ["mode", "correlationWindowSeconds"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "path", "code"),
-    [
-        ({"workflow": []}, "workflow", "invalid"),
-        ({"apiVersion": "v2"}, "apiVersion", "invalid"),
-        ({"accounts": {}}, "accounts", "invalid"),
-        ({"dryRun": "yes"}, "dryRun", "invalid"),
-        ({"accounts": [{"login": "acme", "personna": "both"}]}, "accounts[0].personna", "invalid"),
-        ({"accounts": [{"login": "acme", "persona": "nobody"}]}, "accounts[0].persona", "invalid"),
-        ({"accounts": [{}]}, "accounts[0]", "invalid"),
-        (
-            {"accounts": [{"login": "acme", "accountId": 1}, {"login": "ACME", "accountId": 1}]},
-            "accounts[1]",
-            "repeated",
-        ),
-        ({"repositories": []}, "workflows[0].repository", "repository_unknown"),
-        ({"workflows": []}, "services[0].workflow", "workflow_unknown"),
-        ({"services": []}, "subscriptions[0].service", "service_unknown"),
-        (
-            {"accounts": [{"login": "acme", "accountId": 1, "persona": "consumer"}, {"login": "beta", "accountId": 2}]},
-            "repositories[0].enabledAs",
-            "persona_missing",
-        ),
-    ],
-)
-async def test_a_problem_is_reported_at_its_path_and_nothing_changes(
-    router: Any, changes: dict[str, Any], path: str, code: str
-) -> None:
-    status, body = await router.apply(**changes)
+async def test_problems_are_reported_with_their_paths_and_nothing_changes(router: Any) -> None:
+    status, body = await router.apply(services=[], workflow=[])
     assert (status, body["error"]) == (422, "invalid_catalog")
-    assert (path, code) in [(problem["path"], problem["code"]) for problem in body["problems"]]
+    assert body["problems"] == [{"path": "workflow", "code": "invalid", "detail": "This key is not known."}]
     assert (await router.backend.store.read_feed("all")).events == []
 
 
@@ -237,3 +210,10 @@ async def test_names_are_resolved_through_identity_and_github(hosting: Any, tmp_
             assert status == 422
             assert ("accounts[0].login", "account_unknown") in found
             assert ("repositories[0].repository", "repository_unknown") in found
+
+
+async def test_the_same_document_applied_twice_at_once_is_stored_once(router: Any) -> None:
+    answers = await asyncio.gather(*(router.apply() for _ in range(3)))
+    assert [status for status, _ in answers] == [200, 200, 200]
+    positions = [position for _, applied in answers for position in applied["positions"]]
+    assert len(positions) == len(set(positions)) == 7
