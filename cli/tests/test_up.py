@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from cli.tests.conftest import Zekt, environment
 
+from zekt_cli.client import HttpClient
+from zekt_cli.demo.github import GitHub
+
 ENDS_WITHIN_S = 10.0
 PORTS = {"ZEKT_PORT": "0", "ZEKT_INTERNAL_PORT": "0", "ZEKT_SANDBOX_PORT": "0"}
 
@@ -126,3 +129,36 @@ def test_an_unreadable_database_is_one_clear_line(tmp_path: Path, zekt: Zekt) ->
     ended = zekt("up", "--sandbox", **PORTS)
     assert ended.returncode == 1
     assert re.search(r"^zekt: .*ingress\.db.*not a database\n\Z", ended.stderr, re.MULTILINE)
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    limited = 'ulimit -f 8 && exec "$@"'  # no file may grow beyond a few KB
+    command = ["/bin/sh", "-c", limited, "sh", sys.executable, "-m", "zekt_cli", "up", "--sandbox"]
+    ended = subprocess.run(  # noqa: S603 - our own interpreter and module
+        command, cwd=tmp_path, env=environment(**PORTS), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert re.fullmatch(r"zekt: \.zekt/.*\n", ended.stderr)
+
+
+def test_following_shows_what_happens_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    with up(tmp_path):
+        command = [sys.executable, "-m", "zekt_cli", "events", "--follow", "--json"]
+        follower = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            github = GitHub(HttpClient(json.loads((tmp_path / ".zekt/sandbox.json").read_text())["github"]))
+            github.onboard("acme/provider", {".github/workflows/ci.yml": "CI"})
+            run = github.start_run("acme/provider", ".github/workflows/ci.yml")
+            github.complete(run)
+            assert follower.stdout is not None
+            events = [json.loads(follower.stdout.readline())]
+            while events[-1]["type"] != "dev.zekt.run.blocked":
+                events.append(json.loads(follower.stdout.readline()))
+            follower.send_signal(signal.SIGINT)
+            assert follower.wait(ENDS_WITHIN_S) == 0
+        finally:
+            follower.kill()
+            follower.communicate()
+    assert {event["stream"].partition("/")[0] for event in events} == {"webhook", "run"}

@@ -9,7 +9,7 @@ from zekt_cli.client import HttpClient
 from zekt_common.envelope import Envelope
 
 SERVICES: Final = ("ingress", "identity", "router", "dispatcher")
-PAGE: Final = 500
+PAGE: Final = 1000
 _NOT_FOUND = 404
 
 

@@ -31,11 +31,11 @@ def command(*, follow: bool, limit: int, services: tuple[str, ...], as_json: boo
     """Show stored events, oldest first."""
     wanted = EventFilter(type=_full_type(rest.pop("type")), stream=rest.pop("stream"))
     client = options.connect(**rest)
-    histories = [_history(client, service, wanted, limit) for service in services or SERVICES]
-    for event in _newest([event for history in histories for event in history.last], limit):
-        _print(event, as_json=as_json)
-    if follow:
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how following ends
+    with contextlib.suppress(*[KeyboardInterrupt] * follow):  # Ctrl-C is how following ends
+        histories = [_history(client, service, wanted, limit) for service in services or SERVICES]
+        for event in _newest([event for history in histories for event in history.last], limit):
+            _print(event, as_json=as_json)
+        if follow:
             _follow(client, histories, wanted, as_json=as_json)
 
 

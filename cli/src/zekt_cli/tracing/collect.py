@@ -17,6 +17,7 @@ _KEPT_BY: Final = {
     "delivery": "dispatcher",
 }
 _RUN: Final = re.compile(r"\d+/\d+")
+_MESSAGE: Final = "evt-"
 _DELIVERY: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -66,9 +67,16 @@ def _candidates(client: HttpClient, wanted: str) -> Iterator[StoredEvent]:
         yield from _stream(client, wanted.rpartition("@")[0])
     elif _DELIVERY.fullmatch(wanted):
         yield from _stream(client, f"delivery/{wanted}")
-    ending = "/" + wanted.removeprefix("evt-").lower()
-    for event in read_all(client, "ingress", EventFilter()):
-        if event.envelope.stream.lower().endswith(ending):
+    elif wanted.startswith(_MESSAGE):
+        yield from _ending(client, "message/*", wanted.removeprefix(_MESSAGE))
+    else:
+        yield from _ending(client, "webhook/*", wanted)
+
+
+def _ending(client: HttpClient, streams: str, name: str) -> Iterator[StoredEvent]:
+    """Yield the events of ingress's streams with this last part, the only one that callers know of them."""
+    for event in read_all(client, "ingress", EventFilter(stream=streams)):
+        if event.envelope.stream.rpartition("/")[2].lower() == name.lower():
             yield event
 
 
