@@ -58,6 +58,7 @@ NAMED: dict[str, tuple[str, dict[str, str]]] = {
     "session": ("aws-session-token", named("AWS_SESSION_TOKEN", RUN + RUN)),
     "azure": ("azure-key", named("account-key", RUN[:86] + "==")),
     "header": ("authorization-header", named("Authorization", "Bearer opaque-token-1234")),
+    "bare": ("authorization-header", named("authorization", "opaque-token-1234-5678")),
 }
 
 json_values = st.recursive(
@@ -104,7 +105,7 @@ def test_a_secret_in_a_members_name_is_taken_out_and_told_without_it() -> None:
         {"sha": "a" * 40, "image": "ghcr.io/acme/app@sha256:" + "0" * 64, "url": "https://example.com:8080/a?b=c@d"},
         {"version": "1.2.3", "count": 3, "ok": True, "none": None, "ratio": 0.5, "big": 12345678901234567890123},
         {"name": "ghp_short", "text": "AKIA is a prefix, eyJ too", "integrity": "sha512-" + RUN[:86] + "=="},
-        {"accountKey": "customer-17", "authorization": "none", "secret": "see vault"},
+        {"accountKey": "customer-17", "authorization": "granted-by-the-owner-himself", "secret": "see vault"},
         "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----",
         ["ssh://git@github.com/acme/app.git", "mailto:a@b.example", "design=" + RUN],
     ],

@@ -47,7 +47,12 @@ class _Ingress:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with (
-            open_backend(self._settings.host.data_dir, NAME, clock=self._clock) as backend,
+            open_backend(
+                self._settings.host.data_dir,
+                NAME,
+                clock=self._clock,
+                writer_processes=self._settings.writer_processes,
+            ) as backend,
             aiohttp.ClientSession() as http,
         ):
             relay = self._compose(backend, http)

@@ -7,6 +7,7 @@ import asyncio
 from typing import Final
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from zekt_common.auth.actions_oidc import ActionsClaims, ActionsTokenVerifier
@@ -28,6 +29,8 @@ MAX_BODY_BYTES: Final = 768 * 1024
 ROUTE_BODY_BYTES: Final = 4 * 1024 * 1024
 IN_A_THREAD_BYTES: Final = 64 * 1024
 SOON: Final = {"Retry-After": "5"}
+
+log = structlog.get_logger()
 
 
 class MessageDoor:
@@ -53,6 +56,7 @@ class MessageDoor:
             return await self._receive(request)
         except Refusal as refusal:
             MESSAGES_RECEIVED.add(outcome="refused")
+            log.info("message_refused", status=refusal.status)  # reasons may name members of the payload
             raise Refusal(refusal.status, refusal.detail or refusal.error, headers=refusal.headers) from None
 
     async def _receive(self, request: web.Request) -> web.Response:
@@ -73,8 +77,9 @@ class MessageDoor:
             raise Refusal(404, "This account's data was erased; nothing of it is taken in.") from None
         except StorageUnusable:
             raise Refusal(503, "The message cannot be stored now; it was not accepted. Retry.", headers=SOON) from None
-        MESSAGES_RECEIVED.add(outcome="accepted" if accepted else "duplicate")
-        return await self._answer(asked, claims, message.message_id_of(body), content)
+        outcome = "accepted" if accepted else "duplicate"
+        MESSAGES_RECEIVED.add(outcome=outcome)
+        return await self._answer(asked, claims, message.message_id_of(body), content, outcome)
 
     async def _keep(self, asked: MessageRequest, claims: ActionsClaims, content: Content, message_id: str) -> bool:
         """Store the payload, then the message with what the guard found; False if the message is there already."""
@@ -101,14 +106,17 @@ class MessageDoor:
         return True
 
     async def _answer(
-        self, asked: MessageRequest, claims: ActionsClaims, message_id: str, content: Content
+        self, asked: MessageRequest, claims: ActionsClaims, message_id: str, content: Content, outcome: str
     ) -> web.Response:
         notified = await self._view.subscribers(
             claims.repository_owner_id, claims.repository_id, claims.workflow_path, asked.event_type
         )
+        redacted = content.redaction.total if content.redaction else 0
+        subject = f"{claims.repository_id}/{claims.run_id}"
+        log.info("message_received", run=subject, message_id=message_id, outcome=outcome, redacted=redacted)
         told = f"Received; {notified} approved subscription{'' if notified == 1 else 's'} will hear of it."
-        if content.redaction:
-            told += f" {content.redaction.total} secret(s) were found in the payload and redacted: revoke them."
+        if redacted:
+            told += f" {redacted} secret(s) were found in the payload and redacted: revoke them."
         return json_response(
             {"success": True, "eventId": f"evt-{message_id}", "consumersNotified": notified, "message": told}
         )

@@ -75,7 +75,9 @@ RULES: Final = (
     _rule("url-credentials", ("://",), r"(?<=://)[^\s/?#@:\"'<>\[\]]{0,100}+:[^\s/?#@\"'<>\[\]]{1,300}+(?=@)"),
 )
 
-_TOKEN: Final = re.compile(r"(?:(?:[Bb]asic|[Bb]earer|[Tt]oken) )?[A-Za-z0-9._~+/=-]{8,}+")
+_TOKEN: Final = re.compile(
+    r"(?:[Bb]asic|[Bb]earer|[Tt]oken) [A-Za-z0-9._~+/=-]{8,}+|(?=[^0-9]*[0-9])[A-Za-z0-9._~+/=-]{20,}+"
+)
 _AWS_SECRET: Final = re.compile(r"[A-Za-z0-9/+]{40}")
 _AWS_SESSION: Final = re.compile(r"[A-Za-z0-9/+=]{100,}+")
 _AZURE_KEY: Final = re.compile(r"[A-Za-z0-9+/]{42,}+={0,2}")
