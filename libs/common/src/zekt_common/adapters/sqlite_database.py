@@ -13,7 +13,6 @@ from typing import Any
 from zekt_common.adapters.sqlite_file import connect, disconnect, migrate, translated
 from zekt_common.adapters.sqlite_group_commit import BatchWrite, GroupCommit, Item, Result, Write
 from zekt_common.adapters.sqlite_writers import ProcessWriter, ThreadWriter, Writer
-from zekt_common.errors import StorageUnusable
 
 POLL_S = 0.003
 
@@ -104,19 +103,6 @@ class SqliteDatabase:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
         return True
-
-    async def truncate_log(self) -> None:
-        """Fold the write-ahead log into the file and empty it, so that nothing deleted lingers there.
-
-        Raises:
-            StorageUnusable: other connections kept it busy for 5 s.
-        """
-        for _ in range(500):
-            ((busy, _, _),) = self.query("PRAGMA wal_checkpoint(TRUNCATE)")
-            if not busy:
-                return
-            await asyncio.sleep(0.01)
-        raise StorageUnusable(f"{self.path}: its log stays in use: stop other programs that have it open")
 
     async def close(self) -> None:
         """Finish what was submitted, then close the file."""
