@@ -37,7 +37,7 @@ def url() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (400, Exit.CHECK_FAILED),
+        (400, Exit.USAGE),
         (401, Exit.REFUSED),
         (403, Exit.REFUSED),
         (404, Exit.CHECK_FAILED),

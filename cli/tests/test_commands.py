@@ -58,6 +58,16 @@ def test_a_dry_run_prints_the_difference_and_changes_nothing(suite: DemoSuite, c
 
 
 @pytest.mark.usefixtures("told")
+def test_what_a_file_leaves_out_stays_unless_it_is_pruned(suite: DemoSuite, catalog: Path) -> None:
+    lines = [line for line in catalog.read_text().splitlines() if "target: gamma/consumer" not in line]
+    catalog.write_text("\n".join(lines))
+    assert invoke(suite, "apply", "-f", str(catalog)).output == "nothing to change\n"
+    pruned = invoke(suite, "apply", "-f", str(catalog), "--prune", "--dry-run").output
+    assert "- subscription" in pruned
+    assert pruned.endswith("1 change would be made\n")
+
+
+@pytest.mark.usefixtures("told")
 def test_a_change_is_applied_and_seen_by_every_service(suite: DemoSuite, catalog: Path) -> None:
     before = catalog.read_text()
     catalog.write_text(before.replace("alias: Acme releases", "alias: Acme's releases"))
@@ -122,6 +132,7 @@ def test_deliveries_are_listed_and_shown_one_by_one(suite: DemoSuite, told: dict
         assert delivery_id in invoke(suite, "deliveries", delivery_id).output
     assert invoke(suite, "deliveries").exit_code == 0
     assert invoke(suite, "deliveries", "0" * 32).exit_code == 1
+    assert invoke(suite, "deliveries", "--status", "lost").exit_code == 2
 
 
 def test_one_trace_is_found_by_run_delivery_event_message_and_webhook(suite: DemoSuite, told: dict[str, Any]) -> None:

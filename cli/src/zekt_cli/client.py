@@ -15,7 +15,7 @@ from zekt_cli.suite import SuiteAddress
 TIMEOUT_S = 10.0
 Kind = TypeVar("Kind")
 _FAILED_FROM = 400
-_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _GATEWAY_TIMEOUT = 401, 403, 404, 504
+_BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _GATEWAY_TIMEOUT = 400, 401, 403, 504
 
 
 @dataclass(frozen=True)
@@ -128,5 +128,5 @@ def refused(answer: Answer) -> CommandFailed:
     if answer.status in (_UNAUTHORISED, _FORBIDDEN):
         hint = "the operator token is in the suite's data directory (--data-dir), and works on its machine only"
         return CommandFailed(Exit.REFUSED, f"refused: {answer.detail} ({hint})")
-    code = Exit.TIMED_OUT if answer.status == _GATEWAY_TIMEOUT else Exit.CHECK_FAILED
-    return CommandFailed(code, answer.detail)
+    codes = {_BAD_REQUEST: Exit.USAGE, _GATEWAY_TIMEOUT: Exit.TIMED_OUT}
+    return CommandFailed(codes.get(answer.status, Exit.CHECK_FAILED), answer.detail)
