@@ -1,8 +1,11 @@
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from cli.tests.conftest import Zekt
+from cli.tests.conftest import Zekt, environment
 
 from zekt_cli.demo.checks import CheckFailed, Checks
 from zekt_cli.demo.story import Story
@@ -25,6 +28,24 @@ def test_the_demo_as_json_holds_the_dispatches_and_the_trace(zekt: Zekt) -> None
     assert [sent["repository"] for sent in result["dispatches"]] == ["beta/consumer", "gamma/consumer"]
     assert result["checks"] > 10
     assert {step["service"] for step in result["trace"]} == {"ingress", "router", "dispatcher"}
+
+
+def test_a_kept_demo_can_be_looked_at_until_ctrl_c(zekt: Zekt, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zekt_cli", "demo", "--keep"]
+    demo = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command, cwd=tmp_path, env=environment(PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert demo.stdout is not None
+        kept = next(line for line in demo.stdout if "Still running" in line)
+        data_dir = kept.rpartition("--data-dir ")[2].strip()
+        assert "is ready" in zekt("status", "--data-dir", data_dir).stdout
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(15) == 0
+        assert not Path(data_dir).exists()
+    finally:
+        demo.kill()
+        demo.communicate()
 
 
 def test_the_demo_fails_by_the_name_of_the_check_when_a_dispatch_is_missing() -> None:

@@ -1,5 +1,6 @@
 """`zekt demo`: the main job, end to end, verified."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -19,8 +20,9 @@ from zekt_cli.tracing.show import trace_rows
 
 
 @click.command("demo")
+@click.option("--keep", is_flag=True, help="Leave it running afterwards, to look around, until Ctrl-C.")
 @options.as_json
-def command(*, as_json: bool) -> None:
+def command(*, keep: bool, as_json: bool) -> None:
     """Run the main job on real input and verify it, on free ports and in a directory that is gone afterwards.
 
     Onboards a provider and two consumers at a stand-in for GitHub, posts a message with a signed OIDC token, sends a
@@ -29,7 +31,7 @@ def command(*, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, _exit)
     narrator = Narrator(console(quiet=as_json))
     try:
-        result = _play(narrator)
+        result = _play(narrator, keep=keep)
     except (CheckFailed, CommandFailed) as error:
         narrator.failed(str(error))
         raise CommandFailed(Exit.CHECK_FAILED, f"the demo's check failed: {error}") from error
@@ -37,33 +39,42 @@ def command(*, as_json: bool) -> None:
         print_json(result)
 
 
-def _play(narrator: Narrator) -> dict[str, Any]:
+def _play(narrator: Narrator, *, keep: bool) -> dict[str, Any]:
     started = time.monotonic()
     narrator.title()
     with running_suite() as demo:
-        story = Story(demo)
-        narrator.step("Four services run, and GitHub's stand-in beside them", f"at {demo.suite.url}")
-        applied = story.onboard()
-        narrator.step("The catalog says who provides and who consumes", catalog_summary(applied))
-        run = story.start_run()
-        answer = story.post_message(run)
-        narrator.step(
-            "A run of acme/provider posts a message with its OIDC token",
-            f"run {run.id}, for {answer['consumersNotified']} subscribers",
-            f"stored as {answer['eventId']}",
-        )
-        story.complete(run)
-        found = story.dispatches(run)
-        narrator.step(f"The run's signed webhook arrives; GitHub got {len(found)} dispatches")
-        narrator.dispatches(found)
-        reason = story.block()
-        narrator.step("A workflow that is not listed completes: no dispatch", f"{NOT_LISTED}: {reason}")
-        steps = story.trace(run)
-        narrator.step("All of it is stored, each event with its cause")
-        narrator.trace(steps)
-    took_s = time.monotonic() - started
-    narrator.end(story.checks.passed, took_s)
-    return {"checks": story.checks.passed, "tookS": round(took_s, 3), "dispatches": found, "trace": trace_rows(steps)}
+        result = _tell(narrator, Story(demo))
+        took_s = round(time.monotonic() - started, 3)
+        narrator.end(result["checks"], took_s)
+        if keep:
+            narrator.kept(demo.data_dir)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+    return {"tookS": took_s, **result}
+
+
+def _tell(narrator: Narrator, story: Story) -> dict[str, Any]:
+    """Play the story step by step and tell each once it held."""
+    narrator.step("Four services run, and GitHub's stand-in beside them", f"at {story.demo.suite.url}")
+    applied = story.onboard()
+    narrator.step("The catalog says who provides and who consumes", catalog_summary(applied))
+    run = story.start_run()
+    answer = story.post_message(run)
+    narrator.step(
+        "A run of acme/provider posts a message with its OIDC token",
+        f"run {run.id}, for {answer['consumersNotified']} subscribers",
+        f"stored as {answer['eventId']}",
+    )
+    story.complete(run)
+    found = story.dispatches(run)
+    narrator.step(f"The run's signed webhook arrives; GitHub got {len(found)} dispatches")
+    narrator.dispatches(found)
+    reason = story.block()
+    narrator.step("A workflow that is not listed completes: no dispatch", f"{NOT_LISTED}: {reason}")
+    steps = story.trace(run)
+    narrator.step("All of it is stored, each event with its cause")
+    narrator.trace(steps)
+    return {"checks": story.checks.passed, "dispatches": found, "trace": trace_rows(steps)}
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -53,6 +54,10 @@ class Narrator:
     def trace(self, steps: Sequence[Step]) -> None:
         """Show the causal trace."""
         self.console.print(trace_table(steps, with_streams=False))
+
+    def kept(self, data_dir: Path) -> None:
+        """Say how to look around while everything still runs."""
+        self.console.print(f"Still running, until Ctrl-C. Look around with --data-dir {data_dir}", soft_wrap=True)
 
     def end(self, checks: int, took_s: float) -> None:
         """Say that everything held, and where to go on."""
