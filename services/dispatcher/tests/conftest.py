@@ -8,6 +8,7 @@ from services.dispatcher.tests.harness import TARGET, Running, running
 
 from zekt_dispatcher.delivery_events import Order, Source
 from zekt_sandbox import GitHubSandbox, Limits
+from zekt_sandbox.github.state import generate_private_key
 
 
 @pytest.fixture
@@ -42,9 +43,15 @@ def order() -> Order:
     )
 
 
+@pytest.fixture(scope="session")
+def app_key() -> str:
+    """Return one App key for all tests: making a new one takes as long as a test."""
+    return generate_private_key()
+
+
 @pytest.fixture
-async def sandbox() -> AsyncIterator[GitHubSandbox]:
-    async with GitHubSandbox.start(limits=Limits(enabled=False)) as started:
+async def sandbox(app_key: str) -> AsyncIterator[GitHubSandbox]:
+    async with GitHubSandbox.start(limits=Limits(enabled=False), private_key_pem=app_key) as started:
         started.create_repository(TARGET, id=200)
         started.create_repository("beta/other", id=201)
         started.create_repository("gamma/consumer", id=300)

@@ -80,7 +80,24 @@ async def test_nobody_confirms_what_was_not_sent_to_them(dispatcher: Running) ->
     target, _ = await dispatcher.consumer_token()
     assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=stranger))[0] == 404
     assert (await dispatcher.call("POST", confirm, {"correlationId": "4712"}, token=target))[0] == 404
+    named = {"correlationId": "4711", "deliveryId": delivery}
+    assert (await dispatcher.call("POST", confirm, named, token=stranger))[0] == 404
+    assert (await dispatcher.call("POST", confirm, named | {"deliveryId": "unknown"}, token=target))[0] == 404
     assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=target))[0] == 409
     malformed: list[Any] = [{}, {"correlationId": "../x"}, [], {"correlationId": None}]
     for body in malformed:
         assert (await dispatcher.call("POST", confirm, body, token=target))[0] == 400
+
+
+async def test_a_delivery_named_by_its_id_is_the_one_confirmed(dispatcher: Running) -> None:
+    first, second = await dispatcher.ask(), await dispatcher.ask()
+    for delivery in (first, second):
+        await dispatcher.until(delivery, "dispatched")
+    token, _ = await dispatcher.consumer_token()
+    named = {"correlationId": "4711", "deliveryId": second}
+    answer = await dispatcher.call("POST", "/api/event-delivery/confirm", named, token=token)
+    assert answer == (200, {"success": True, "deliveryId": second, "status": "confirmed"})
+    ended = named | {"success": False, "conclusion": "failure"}
+    answer = await dispatcher.call("POST", "/api/event-delivery/complete", ended, token=token)
+    assert answer == (200, {"success": True, "deliveryId": second, "status": "failed"})
+    assert len(await dispatcher.events(first)) == 3

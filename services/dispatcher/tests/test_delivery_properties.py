@@ -52,7 +52,7 @@ class Witness:
 
 
 @given(data=st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_order_of_commands_opens_two_attempts_or_attempts_after_a_dispatch(
     order: Order, data: st.DataObject
 ) -> None:
@@ -69,7 +69,7 @@ def test_no_order_of_commands_opens_two_attempts_or_attempts_after_a_dispatch(
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_two_who_decide_on_the_same_state_cannot_both_open_an_attempt(order: Order, data: st.DataObject) -> None:
     """The loser of the append decides again on the winner's state."""
     state = Delivery()

@@ -26,8 +26,11 @@ class Called:
 
 
 @pytest.fixture
-async def called() -> AsyncIterator[Called]:
-    async with GitHubSandbox.start(limits=Limits(enabled=False)) as sandbox, aiohttp.ClientSession() as http:
+async def called(app_key: str) -> AsyncIterator[Called]:
+    async with (
+        GitHubSandbox.start(limits=Limits(enabled=False), private_key_pem=app_key) as sandbox,
+        aiohttp.ClientSession() as http,
+    ):
         sandbox.create_repository(TARGET)
         installation = sandbox.create_installation("beta")
         yield Called(sandbox, http, await installation_token(sandbox, http, installation.id))
@@ -63,6 +66,9 @@ async def test_a_revoked_token_is_reported_as_such(called: Called) -> None:
         (b"nonsense", TARGET, "invalid"),
         (BODY, "beta/consumer/../other", "invalid"),
         (BODY, "../consumer", "invalid"),
+        (BODY, "beta/..", "invalid"),
+        (BODY, "beta/.", "invalid"),
+        (BODY, "beta/with..dots", "gone"),
         (BODY, "https://elsewhere.example/beta/consumer", "invalid"),
     ],
 )
@@ -104,7 +110,7 @@ async def test_a_dropped_connection_leaves_it_in_doubt(called: Called, fault: st
 
 
 async def test_a_late_answer_leaves_it_in_doubt(called: Called) -> None:
-    called.sandbox.add_fault("slow", delay_s=5)
+    called.sandbox.add_fault("slow", delay_s=1)
     outcome = await called.dispatch(timeout_s=0.1)
     assert outcome == InDoubt(category="timeout", reason="GitHub did not answer in time (TimeoutError)")
 

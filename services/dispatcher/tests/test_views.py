@@ -43,7 +43,7 @@ class Pages:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_delivery_is_listed_once_under_its_status_and_has_one_timer(order: Order, data: st.DataObject) -> None:
     state, pages, replays = Delivery(), Pages(), set[str]()
     first = Request(order=order, at=NOON, event_time=NOON, then=BeginAttempt(at=NOON, deadline=NOON + DEADLINE))

@@ -25,7 +25,7 @@ MAX_CANDIDATES: Final = 200
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 _CorrelationId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
-_DeliveryId = Annotated[str, msgspec.Meta(max_length=64)]
+_DeliveryId = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
 _Conclusion = Annotated[str, msgspec.Meta(max_length=100)]
 
 
@@ -124,14 +124,18 @@ class ConsumerRoutes:
     async def _candidates(self, claims: ActionsClaims, body: Confirmation) -> list[Entry]:
         """Return the deliveries of this run to the caller's repository, oldest first."""
         desk = self._desk()
-        partition = by_target(claims.repository_id, str(body.correlation_id))
-        documents = await desk.views.listing(partition, limit=MAX_CANDIDATES)
-        ids = [msgspec.json.decode(document.body, type=ListedDelivery).delivery_id for document in documents]
-        wanted = [delivery_id for delivery_id in ids if body.delivery_id in (None, delivery_id)]
-        if not wanted:
+        ids = [body.delivery_id] if body.delivery_id else await self._listed(claims, body)
+        entries = [await desk.ledger.load(stream_of(delivery_id)) for delivery_id in ids]
+        found = [entry for entry in entries if _concerns(entry, claims, body)]
+        if not found:
             detail = "No delivery with this correlationId went to the repository that the token is of."
             raise self._missing("delivery_not_found", detail)
-        return [await desk.ledger.load(stream_of(delivery_id)) for delivery_id in wanted]
+        return found
+
+    async def _listed(self, claims: ActionsClaims, body: Confirmation) -> list[str]:
+        partition = by_target(claims.repository_id, str(body.correlation_id))
+        documents = await self._desk().views.listing(partition, limit=MAX_CANDIDATES)
+        return [msgspec.json.decode(document.body, type=ListedDelivery).delivery_id for document in documents]
 
     async def _answer(self, entry: Entry, command: Confirm | Complete) -> web.Response:
         """Store the consumer's word, unless it is known, and say where the delivery stands."""
@@ -161,6 +165,14 @@ def _decoded(content: bytes, kind: type[Body]) -> Body:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(400, "invalid_body", f"The body is not what this call takes: {error}.") from None
+
+
+def _concerns(entry: Entry, claims: ActionsClaims, body: Confirmation) -> bool:
+    """Return whether the delivery went to the caller's repository, about the run that it names."""
+    order = entry.state.order
+    if order is None:
+        return False
+    return order.target_repository_id == claims.repository_id and str(order.run_id) == str(body.correlation_id)
 
 
 def _choose(candidates: Sequence[Entry], consumer_run_id: int) -> Entry:

@@ -175,4 +175,4 @@ def _outcome_name(outcome: Outcome) -> str:
 def _log_given_up(entry: Entry) -> None:
     for event in entry.appended:
         if isinstance(event, DeliveryDeadLettered):
-            log.warning("delivery_dead_lettered", stream=entry.stream, category=event.category, reason=event.reason)
+            log.warning("delivery_dead_lettered", stream=entry.stream, category=event.category)

@@ -34,7 +34,7 @@ class GitHub:
 
     async def dispatch(self, repository: str, body: bytes, token: str, *, timeout_s: float) -> Outcome:
         """Post the encoded dispatch to the repository and return what became of it; raises nothing but cancellation."""
-        if not _FULL_NAME.fullmatch(repository) or ".." in repository:
+        if not _FULL_NAME.fullmatch(repository) or not {".", ".."}.isdisjoint(repository.split("/")):
             return NotTaken(category="invalid", reason="the target is no repository's full name", final=True)
         call = _Call(self._http, self._api_url, timeout_s)
         try:
