@@ -10,8 +10,8 @@ from zekt_ingress.settings import IngressSettings
 
 
 def _settings(env: Mapping[str, str]) -> IngressSettings:
-    """Return the settings of a process that does nothing else: its commits get processes of their own."""
-    return dataclasses.replace(IngressSettings.from_env(env), writer_processes=True)
+    """Return the settings of a process that does nothing else: commits and relay get processes of their own."""
+    return dataclasses.replace(IngressSettings.from_env(env), own_processes=True)
 
 
 if __name__ == "__main__":

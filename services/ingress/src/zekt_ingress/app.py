@@ -23,9 +23,9 @@ from zekt_ingress.handlers import handlers
 from zekt_ingress.http import Doors, routes
 from zekt_ingress.message_door import MessageDoor
 from zekt_ingress.rate_limit import RateLimit
+from zekt_ingress.relaying import build_relay, run_elsewhere
 from zekt_ingress.settings import IngressSettings
 from zekt_ingress.signatures import WebhookVerifier
-from zekt_ingress.translate import translate, watermark
 from zekt_ingress.wait_door import WaitDoor
 from zekt_ingress.webhook_door import WebhookDoor
 
@@ -51,12 +51,13 @@ class _Ingress:
                 self._settings.host.data_dir,
                 NAME,
                 clock=self._clock,
-                writer_processes=self._settings.writer_processes,
+                writer_processes=self._settings.own_processes,
             ) as backend,
             aiohttp.ClientSession() as http,
         ):
             relay = self._compose(backend, http)
-            loops = [self.consumer.run(), relay.run(), _purge(backend.payloads, backend.leases)]
+            relaying = run_elsewhere(self._settings.host) if self._settings.own_processes else relay.run()
+            loops = [self.consumer.run(), relaying, _purge(backend.payloads, backend.leases)]
             running = [asyncio.create_task(loop) for loop in loops]
             try:
                 yield
@@ -78,16 +79,7 @@ class _Ingress:
         settings, view = self._settings, CatalogView(backend.views)
         self.backend = backend
         self.consumer = Consumer(backend.bus, "router", NAME, handlers(view), clock=self._clock)
-        relay = Relay(
-            backend.store,
-            backend.bus,
-            backend.views,
-            backend.leases,
-            topic=NAME,
-            translate=translate,
-            watermark=watermark,
-            clock=self._clock,
-        )
+        relay = build_relay(backend, clock=self._clock)
         tokens = ActionsTokenVerifier(
             http, issuer=settings.oidc_issuer, audience=settings.oidc_audience, clock=self._clock
         )
