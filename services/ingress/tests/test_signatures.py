@@ -37,6 +37,15 @@ def test_every_generation_of_a_repository_secret_counts(key: bytes) -> None:
     assert verifier().verify(BODY, signed(repository_secret(key, 42)), REPOSITORY) == BODY
 
 
+@pytest.mark.parametrize("size", [0, 1, 2046, 2047, 2048, 4094, 19_000])
+def test_a_body_of_any_size_verifies_whole(size: int) -> None:
+    body = bytes(index % 251 for index in range(size))
+    assert verifier().verify(body, signed("new", body), APP) == body
+    if size:
+        with pytest.raises(SignatureRefused):
+            verifier().verify(body[:-1] + bytes([body[-1] ^ 1]), signed("new", body), APP)
+
+
 def test_githubs_own_example_verifies() -> None:
     body, secret = b"Hello, World!", "It's a Secret to Everybody"
     signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
