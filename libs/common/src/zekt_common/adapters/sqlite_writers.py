@@ -26,6 +26,7 @@ Settle = Callable[[Sequence[tuple[asyncio.Future[Any], Any]]], None]
 HEADER_BYTES = 4
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 RESTART_S = 0.1
+PIPELINED_BATCH = 16  # small, so that the parent goes on with one batch's answers while the next one commits
 
 log = structlog.get_logger()
 
@@ -216,8 +217,8 @@ def serve(path: Path, connection: socket.socket, *, secure_delete: bool) -> None
         writes: list[Write] = []
         while (content := take_frame(received)) is not None:
             writes += content
-        for start in range(0, len(writes), MAX_BATCH):
-            connection.sendall(frame(commits.commit(writes[start : start + MAX_BATCH])))
+        for start in range(0, len(writes), PIPELINED_BATCH):
+            connection.sendall(frame(commits.commit(writes[start : start + PIPELINED_BATCH])))
     commits.close()
 
 
