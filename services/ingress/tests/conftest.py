@@ -1,6 +1,7 @@
 import io
 import json
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from zekt_common.kit.settings import HostSettings
 from zekt_common.ports import OutgoingMessage
 from zekt_ingress.app import build_service
 from zekt_ingress.settings import IngressSettings
-from zekt_sandbox import GitHubSandbox
+from zekt_ingress.webhook import WEBHOOK_SCHEMAS, WebhookReceived
+from zekt_sandbox import GitHubSandbox, Hook, webhook_headers, workflow_run_payload
 from zekt_sandbox.github.state import generate_private_key
 
 OWNER_ID = 7_001
 REPOSITORY_ID = 42_001
 PROVIDER = "acme/provider"
+INSTALLATION_ID = 99
 WORKFLOW = ".github/workflows/ci.yml"
 MASTER_KEY = b"m" * 32
 
@@ -211,6 +214,34 @@ async def ingress_at(
         yield Running(hosted, sandbox, http, backend, data_dir)
 
 
+class Sender:
+    """Signs webhooks as GitHub does, through the App's hook or another one."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.app_hook = self.hook(running.sandbox.webhook_secret, "integration", running.sandbox.app_id)
+
+    def hook(self, secret: str, target_type: str, target_id: int) -> Hook:
+        return Hook(1, "http://unused.test", secret, target_type, target_id)
+
+    async def completed(self, **options: Any) -> bytes:
+        run = await self.running.sandbox.start_run(PROVIDER, WORKFLOW, send=False, **options)
+        run.conclusion = "success"
+        return workflow_run_payload(run, installation_id=INSTALLATION_ID)
+
+    def headers(self, body: bytes, hook: Hook | None = None, *, event: str = "workflow_run") -> dict[str, str]:
+        return webhook_headers(hook or self.app_hook, event=event, guid=str(uuid.uuid4()), body=body)
+
+    async def send(self, body: bytes, hook: Hook | None = None, *, event: str = "workflow_run") -> Answer:
+        return await self.running.webhook(body, self.headers(body, hook, event=event))
+
+
+def webhook_in(envelope: Envelope) -> WebhookReceived:
+    webhook = WEBHOOK_SCHEMAS.decode(envelope)
+    assert isinstance(webhook, WebhookReceived)
+    return webhook
+
+
 @pytest.fixture(scope="session")
 def private_key_pem() -> str:
     return generate_private_key()
@@ -229,3 +260,23 @@ async def sandbox(private_key_pem: str) -> AsyncIterator[GitHubSandbox]:
 async def running(sandbox: GitHubSandbox, tmp_path: Path) -> AsyncIterator[Running]:
     async with ingress_at(sandbox, tmp_path / "zekt") as ingress:
         yield ingress
+
+
+@pytest.fixture
+def sender(running: Running) -> Sender:
+    return Sender(running)
+
+
+@pytest.fixture
+async def untouched(running: Running) -> AsyncIterator[None]:
+    """Whatever the test does must leave nothing behind."""
+    yield
+    assert await running.stored() == []
+    assert running.archived() == 0
+
+
+@pytest.fixture
+async def run_id(running: Running) -> int:
+    await running.enable()
+    run = await running.sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+    return run.id

@@ -1,69 +1,23 @@
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from zekt_common.contracts.ingress import MessageReceived as MessageTold
-from zekt_ingress.message import MAX_PAYLOAD_BYTES, MESSAGE_SCHEMAS, MessageReceived, RedactionFound
+from zekt_ingress.message import MAX_PAYLOAD_BYTES, MESSAGE_SCHEMAS, RedactionFound
 from zekt_ingress.redaction import Finding
-from zekt_sandbox import GitHubSandbox
 
 from .conftest import (
     OWNER_ID,
     PROVIDER,
     REPOSITORY_ID,
     WORKFLOW,
-    Answer,
     Running,
-    ingress_at,
     message_of,
-    provider,
     service,
     subscription,
 )
-
-TOKEN = "ghp_" + "a1B2" * 9
-SHIELD = {
-    "type": "zekt-shield-envelope",
-    "recipients": [{"consumerId": "c1", "encryptedPayload": "ghp" + TOKEN.replace("_", "") + "=="}],
-    "algorithm": "RSA-OAEP",
-    "version": "1.0",
-}
-
-
-@pytest.fixture
-async def run_id(running: Running) -> int:
-    await running.enable()
-    run = await running.sandbox.start_run(PROVIDER, WORKFLOW, send=False)
-    return run.id
-
-
-@pytest.fixture
-async def untouched(running: Running) -> AsyncIterator[None]:
-    """Whatever the test does must leave nothing behind."""
-    yield
-    assert await running.stored() == []
-    assert running.archived() == 0
-
-
-def refused(answer: Answer, status: int, words: str) -> None:
-    assert answer.status == status, answer.body
-    assert set(answer.body) == {"error"}
-    assert words in answer.body["error"]
-    assert answer.body["error"].endswith(".")
-
-
-async def messages(running: Running) -> list[MessageReceived]:
-    events = [MESSAGE_SCHEMAS.decode(stored) for stored in await running.stored()]
-    return [event for event in events if isinstance(event, MessageReceived)]
-
-
-async def only_message(running: Running) -> MessageReceived:
-    (message,) = await messages(running)
-    return message
+from .message_checks import SHIELD, TOKEN, messages, only_message, refused, utf8
 
 
 async def test_a_message_is_stored_and_told_to_the_router(running: Running, run_id: int) -> None:
@@ -135,22 +89,6 @@ async def test_half_a_megabyte_is_taken_in_and_a_byte_more_is_413(running: Runni
     assert (await running.message(run_id, {"payload": "x" * (MAX_PAYLOAD_BYTES - 2)})).status == 200
 
 
-async def test_a_chunked_body_is_bounded_too(running: Running, run_id: int) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(20):
-            yield b" " * 50_000
-
-    headers = {"Authorization": f"Bearer {running.sandbox.mint_oidc_token(run_id)}"}
-    async with running.http.post(
-        f"{running.hosted.url}/api/events/receive", data=chunks(), headers=headers
-    ) as response:
-        assert response.status == 413
-
-
-def utf8(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False).encode()
-
-
 async def test_secrets_are_taken_out_before_anything_is_stored(running: Running, run_id: int) -> None:
     for payload in ({"env": {"token": TOKEN}}, {"env": {"token": TOKEN}, "text": "x" * 40_000}):
         answer = await running.message(run_id, {"payload": payload})
@@ -184,47 +122,6 @@ async def test_a_shield_envelope_goes_through_untouched(running: Running, run_id
     assert len(await running.stored()) == 1
 
 
-@pytest.mark.usefixtures("untouched")
-async def test_a_shield_envelope_of_a_wrong_shape_is_400(running: Running, run_id: int) -> None:
-    changes: list[dict[str, Any]] = [
-        {"recipients": []},
-        {"recipients": [{"consumerId": "c1"}]},
-        {"recipients": [{"consumerId": "c1", "encryptedPayload": "not base64!"}]},
-        {"recipients": [{"consumerId": "", "encryptedPayload": "YQ=="}]},
-        {"recipients": [{"consumerId": "c1", "encryptedPayload": "YQ=="}] * 101},
-        {"algorithm": "ROT13"},
-        {"version": "2.0"},
-        {"note": TOKEN},
-    ]
-    for change in changes:
-        refused(await running.message(run_id, {"payload": SHIELD | change}), 400, "Shield envelope")
-
-
-MALFORMED: list[tuple[dict[str, Any], str]] = [
-    ({"eventType": ""}, "eventType"),
-    ({"eventType": "x" * 101}, "eventType"),
-    ({"eventType": 7}, "eventType"),
-    ({"eventType": "deploy\n"}, "eventType"),
-    ({"eventType": TOKEN}, "holds a secret"),
-    ({"workflowRunId": "1"}, "workflowRunId must be"),
-    ({"workflowRunId": 1}, "workflowRunId must be"),
-    ({"workflowRunId": None}, "workflowRunId"),
-    ({"repository": None}, "repository"),
-    ({"orchestration_step_ref": "step"}, "orchestration_step_ref"),
-]
-
-
-@pytest.mark.usefixtures("untouched")
-async def test_a_malformed_message_is_400_and_says_what_to_change(running: Running, run_id: int) -> None:
-    for changes, words in MALFORMED:
-        refused(await running.message(run_id, changes), 400, words)
-    for missing in ("eventType", "repository", "workflowRunId", "payload"):
-        kept = {name: value for name, value in message_of(run_id).items() if name != missing}
-        refused(await running.raw_message(json.dumps(kept).encode(), run_id), 400, missing)
-    for body in (b"", b"{", b"[]", b"\xff", b"[" * 5000, b'{"payload": NaN}'):
-        refused(await running.raw_message(body, run_id), 400, ".")
-
-
 async def test_nesting_is_bounded(running: Running, run_id: int) -> None:
     template = json.dumps(message_of(run_id) | {"payload": "@"})
     for levels in (101, 900, 50_000):
@@ -233,52 +130,6 @@ async def test_nesting_is_bounded(running: Running, run_id: int) -> None:
     assert await running.stored() == []
     body = template.replace('"@"', "[" * 100 + "]" * 100).encode()
     assert (await running.raw_message(body, run_id)).status == 200
-
-
-@pytest.mark.usefixtures("untouched")
-async def test_a_step_of_an_orchestration_is_said_not_to_be_possible(running: Running, run_id: int) -> None:
-    reference = {"orchestration_step_ref": {"execution_id": "exec-1", "step_id": "build"}}
-    refused(await running.message(run_id, reference), 501, "orchestration")
-
-
-@pytest.mark.usefixtures("untouched")
-async def test_a_token_that_is_not_to_be_believed_is_401(running: Running, run_id: int) -> None:
-    dishonest: list[dict[str, Any]] = [
-        {"audience": "api://other"},
-        {"expires_in_s": -120},
-        {"claims": {"iss": "https://evil.example"}},
-        {"without": ["repository_id"]},
-        {"forgery": "none"},
-        {"forgery": "hs256"},
-        {"forgery": "foreign_key"},
-    ]
-    tokens = [running.sandbox.mint_oidc_token(run_id, **options) for options in dishonest]
-    for authorization in (*(f"Bearer {token}" for token in tokens), "", "Bearer", "Bearer x", "Bearer ä", "Basic YTpi"):
-        answer = await running.message(run_id, Authorization=authorization)
-        refused(answer, 401, "")
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
-
-
-@pytest.mark.usefixtures("untouched")
-async def test_a_message_for_another_repository_is_403(running: Running, run_id: int) -> None:
-    refused(await running.message(run_id, {"repository": "acme/other"}), 403, PROVIDER)
-    refused(await running.message(run_id, None, **{"X-GitHub-Repository": "acme/other"}), 403, PROVIDER)
-
-
-@pytest.mark.usefixtures("untouched")
-async def test_names_do_not_authorise(running: Running, run_id: int) -> None:
-    """A repository that took over another one's name, or its id under another owner, is not enabled."""
-    for claims in ({"repository_id": "5"}, {"repository_owner_id": "5"}):
-        token = running.sandbox.mint_oidc_token(run_id, claims=claims)
-        refused(await running.message(run_id, Authorization=f"Bearer {token}"), 404, "not enabled")
-
-
-@pytest.mark.usefixtures("untouched")
-async def test_a_repository_that_is_not_enabled_is_404(running: Running, run_id: int) -> None:
-    changes: list[dict[str, Any]] = [{"enabled_as": ["consumer"]}, {"enabled_as": []}, {"removed": True}]
-    for version, change in enumerate(changes, start=9):
-        await running.tell(provider(**change), first_version=version)
-        refused(await running.message(run_id), 404, "not enabled")
 
 
 async def test_a_message_counts_the_subscriptions_it_concerns(running: Running, run_id: int) -> None:
@@ -302,20 +153,3 @@ async def test_a_message_counts_the_subscriptions_it_concerns(running: Running, 
     assert (await running.message(run_id)).body["consumersNotified"] == 3
     assert (await running.message(run_id, {"eventType": "release"})).body["consumersNotified"] == 3
     assert (await running.message(run_id, {"eventType": "push"})).body["consumersNotified"] == 1
-
-
-async def test_one_repository_may_not_flood(sandbox: GitHubSandbox, tmp_path: Path) -> None:
-    async with ingress_at(sandbox, tmp_path, messages_per_s=0.001, message_burst=2) as running:
-        await running.enable()
-        run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
-        assert [(await running.message(run.id)).status for _ in range(2)] == [200, 200]
-        answer = await running.message(run.id, {"eventType": "other"})
-        refused(answer, 429, "Too many messages")
-        assert int(answer.headers["Retry-After"]) > 0
-        assert len(await running.stored()) == 1
-
-
-async def test_an_erased_account_sends_nothing_large(running: Running, run_id: int) -> None:
-    await running.backend.keys.destroy(OWNER_ID)
-    refused(await running.message(run_id, {"payload": "x" * 40_000}), 404, "erased")
-    assert await running.stored() == []
