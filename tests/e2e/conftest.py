@@ -3,9 +3,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+
 from tests.e2e.catalogs import onboard
 from tests.e2e.suite import Suite, Topology, running_suite
-
 from zekt_sandbox import GitHubSandbox, Limits
 
 

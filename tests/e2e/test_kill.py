@@ -7,9 +7,9 @@ from collections import Counter
 
 import aiohttp
 import pytest
+
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, WORKFLOW, catalog
 from tests.e2e.suite import Suite
-
 from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.github.model import HookDelivery
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, UNLISTED, WORKFLOW, catalog
 from tests.e2e.suite import Suite
-
 from zekt_sandbox import GitHubSandbox
 
 

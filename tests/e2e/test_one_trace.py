@@ -8,9 +8,9 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
 from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
 from tests.e2e.suite import free_port
-
 from zekt_cli.hosting.suite import build
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.kit.host import Hosted, serving

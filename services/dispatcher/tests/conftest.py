@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from services.dispatcher.tests.harness import TARGET, Running, running
 
+from services.dispatcher.tests.harness import TARGET, Running, running
 from zekt_dispatcher.delivery_events import Order, Source
 from zekt_sandbox import GitHubSandbox, Limits
 from zekt_sandbox.github.state import generate_private_key

@@ -5,8 +5,8 @@ from datetime import datetime
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from services.dispatcher.tests.strategies import DEADLINE, NOON, POLICY, commands, openings
 
+from services.dispatcher.tests.strategies import DEADLINE, NOON, POLICY, commands, openings
 from zekt_common.envelope import Event
 from zekt_dispatcher import delivery_events as events
 from zekt_dispatcher.delivery import decide

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from services.dispatcher.tests.harness import DISPATCHES, TARGET, Running, running
 
+from services.dispatcher.tests.harness import DISPATCHES, TARGET, Running, running
 from zekt_dispatcher.delivery import Policy
 from zekt_sandbox import GitHubSandbox
 

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from services.dispatcher.tests.harness import DISPATCHES, enveloped, origin
 
+from services.dispatcher.tests.harness import DISPATCHES, enveloped, origin
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.contracts.identity import InstallationToken, InstallationTokenRequest
 from zekt_common.contracts.router import DeliveryRequested

@@ -5,8 +5,8 @@ from datetime import timedelta
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from services.dispatcher.tests.strategies import DEADLINE, NOON, POLICY, commands
 
+from services.dispatcher.tests.strategies import DEADLINE, NOON, POLICY, commands
 from zekt_common.envelope import Event, NewEvent, seal
 from zekt_common.kit.sweeper import PARTITION as DUE
 from zekt_common.kit.sweeper import due

@@ -7,12 +7,11 @@ import zekt_dispatcher.app
 import zekt_identity.app
 import zekt_ingress.app
 import zekt_router.app
+from zekt_common.kit.service import Service
 from zekt_dispatcher.settings import DispatcherSettings
 from zekt_identity.settings import IdentitySettings
 from zekt_ingress.settings import IngressSettings
 from zekt_router.settings import RouterSettings
-
-from zekt_common.kit.service import Service
 
 
 def _identity(env: Mapping[str, str]) -> Service:
