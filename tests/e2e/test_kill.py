@@ -14,6 +14,7 @@ from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.github.model import HookDelivery
 
 WEBHOOKS = 2000
+MESSAGES = 300
 KILLS = 4
 CONCURRENCY = 32
 DISPATCHER_CONCURRENCY = 32
@@ -68,6 +69,69 @@ async def test_nothing_acknowledged_is_lost_when_every_process_is_killed_again_a
     repeated = {pair: count for pair, count in received.items() if count > 1}
     assert sum(count - 1 for count in repeated.values()) <= KILLS * DISPATCHER_CONCURRENCY
     await assert_repeats_are_reported_as_ambiguous(suite, repeated)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_no_acknowledged_message_is_lost_when_every_process_is_killed(
+    suite: Suite, sandbox: GitHubSandbox
+) -> None:
+    await suite.apply(catalog(mode="events+messages"))
+    runs = [(await sandbox.start_run(PROVIDER, WORKFLOW, send=False)).id for _ in range(MESSAGES)]
+    deliveries = prepared(sandbox, runs)
+
+    async def killing() -> None:
+        for moment in (1, MESSAGES):
+            await sandbox.wait_for_dispatches(moment, timeout_s=60)
+            suite.kill()
+            await suite.start()
+
+    await asyncio.gather(send_messages_then_webhooks(suite, sandbox, runs, deliveries), killing())
+    expected = {(str(run), consumer) for run in runs for consumer in CONSUMERS}
+    received = await all_received(sandbox, expected)
+    assert set(received) == expected
+    for dispatch in sandbox.dispatches():
+        zekt = json.loads(dispatch.body)["client_payload"]["zekt"]
+        assert zekt["payload"] == {"run": zekt["correlationId"]}, "a message takes the plain event's place"
+
+
+async def send_messages_then_webhooks(
+    suite: Suite, sandbox: GitHubSandbox, runs: list[int], deliveries: list[HookDelivery]
+) -> None:
+    """Post each run's message until it is acknowledged, and only then its completion."""
+    waiting = iter(zip(runs, deliveries, strict=True))
+
+    async def worker() -> None:
+        for run_id, delivery in waiting:
+            await post_until_acknowledged(suite, sandbox, run_id)
+            await send_until_acknowledged(suite, delivery)
+
+    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+
+
+async def post_until_acknowledged(suite: Suite, sandbox: GitHubSandbox, run_id: int) -> None:
+    body = {
+        "eventType": "deployment",
+        "repository": PROVIDER,
+        "workflowRunId": str(run_id),
+        "triggeredBy": "octocat",
+        "commitSha": "0" * 40,
+        "ref": "refs/heads/main",
+        "workflow": "CI",
+        "payload": {"run": str(run_id)},
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    while True:
+        headers = {"Authorization": f"Bearer {sandbox.mint_oidc_token(run_id)}"}
+        try:
+            url = f"{suite.url('ingress')}/api/events/receive"
+            async with suite.http.post(url, json=body, headers=headers) as answer:
+                if answer.status == 200:
+                    return
+                assert answer.status in (429, 503), await answer.text()
+        except aiohttp.ClientError:
+            pass  # it was killed under the request
+        await asyncio.sleep(0.05)
 
 
 async def all_received(sandbox: GitHubSandbox, expected: set[tuple[str, str]]) -> Counter[tuple[str, str]]:
