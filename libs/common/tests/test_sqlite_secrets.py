@@ -11,7 +11,7 @@ import pytest
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_keys import CACHE_S, KEY_TABLES, SqliteKeys, read_master_key
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
-from zekt_common.errors import KeyDestroyed, StorageUnusable
+from zekt_common.errors import KeyDestroyed, PayloadNotFound, StorageUnusable
 
 MASTER_KEY = bytes(range(32))
 
@@ -122,7 +122,7 @@ async def test_a_damaged_payload_is_told_from_a_missing_one(database: SqliteData
     await file.write(
         lambda connection, _: [connection.execute("UPDATE payloads SET body = zeroblob(length(body))").rowcount], 0
     )
-    with pytest.raises(StorageUnusable, match="is damaged"):
+    with pytest.raises(PayloadNotFound, match="is damaged"):
         await payloads.get(7, ref.sha256)
     await file.close()
 

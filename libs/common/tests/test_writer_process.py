@@ -1,9 +1,11 @@
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,31 @@ async def test_the_death_of_the_process_fails_its_writes_and_another_one_takes_o
         await stuck
     known = len(await store.read("s/1"))
     assert (await store.append("s/1", [happened()], expected_version=known))[0].version == known + 1
+
+
+async def test_a_process_that_cannot_be_started_again_at_first_takes_over_later(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, refusals = SqliteEventStore(database), iter([OSError("too many open files")] * 3)
+    start = subprocess.Popen
+
+    def out_of_files(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        for refusal in refusals:
+            raise refusal
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", out_of_files)
+    assert isinstance(database.writer, ProcessWriter)
+    os.kill(database.writer.pid, signal.SIGKILL)
+    refused = 0
+    while True:
+        try:
+            await store.append("s/1", [happened()], expected_version=0)
+        except StorageUnusable:
+            refused += 1
+        else:
+            break
+    assert refused >= 1
 
 
 def test_frames_are_taken_only_whole() -> None:

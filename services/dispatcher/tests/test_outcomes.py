@@ -25,10 +25,7 @@ def test_any_success_means_that_github_has_it(status: int) -> None:
 @pytest.mark.parametrize(
     ("given", "category", "extra"),
     [
-        (answer(500), "unavailable", {}),
-        (answer(503), "unavailable", {}),
         (answer(503, {"Retry-After": "7"}), "unavailable", {"not_before_s": 7.0}),
-        (answer(520), "unavailable", {}),
         (answer(408), "unavailable", {}),
         (answer(409), "unavailable", {}),
         (answer(401), "auth", {"token_rejected": True}),
@@ -83,7 +80,10 @@ def test_what_will_never_pass_is_refused_for_good(status: int, category: str) ->
     assert outcome.reason == f"{status} Resource not accessible"
 
 
-@pytest.mark.parametrize(("status", "category"), [(502, "unavailable"), (504, "timeout")])
+@pytest.mark.parametrize(
+    ("status", "category"),
+    [(500, "unavailable"), (502, "unavailable"), (503, "unavailable"), (504, "timeout"), (520, "unavailable")],
+)
 def test_a_gateway_that_gave_up_leaves_it_in_doubt(status: int, category: str) -> None:
     outcome = judge(answer(status), NOW)
     assert isinstance(outcome, InDoubt)

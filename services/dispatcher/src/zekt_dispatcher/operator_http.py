@@ -114,9 +114,9 @@ def _unknown() -> Refusal:
 
 def _limit(request: web.Request) -> int:
     value = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= MAX_LIMIT):
+    if not (value.isascii() and value.isdigit() and 1 <= int(value[:20]) <= MAX_LIMIT):
         raise Refusal(400, "invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
-    return int(value)
+    return int(value[:20])
 
 
 def _status(request: web.Request) -> str | None:

@@ -14,8 +14,6 @@ UNEXPLAINED_LIMIT_S: Final = 60.0
 """GitHub asks to wait at least a minute when it does not say how long."""
 LONGEST_WAIT_S: Final = 3700.0
 _MAX_REASON: Final = 200
-_IN_DOUBT: Final[Mapping[int, Category]] = {502: "unavailable", 504: "timeout"}
-"""A gateway gave up; what it stands for may go on."""
 _WORTH_ANOTHER_TRY: Final = (408, 409, 425)
 
 
@@ -62,18 +60,21 @@ class _Message(msgspec.Struct):
 
 
 def judge(answer: Answer, now: datetime) -> Outcome:
-    """Return what the answer means; `now` is what a rate limit's reset time is compared with."""
+    """Return what the answer means; `now` is what a rate limit's reset time is compared with.
+
+    A server's error may come after it has taken the dispatch; only a 503 that says when to come back turns it away.
+    """
     reason = _reason(answer)
     status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
         return Taken()
     if (wait_s := _limited_for_s(answer, reason, now)) is not None:
         return NotTaken(category="rate_limit", reason=reason, status=status, not_before_s=wait_s, limited=True)
-    if (category := _IN_DOUBT.get(status)) is not None:
-        return InDoubt(category=category, reason=reason)
-    if status >= 500 or status in _WORTH_ANOTHER_TRY:  # noqa: PLR2004 - as above
-        wait_s = _seconds(answer.headers.get("Retry-After")) or 0.0
-        return NotTaken(category="unavailable", reason=reason, status=status, not_before_s=wait_s)
+    told_to_wait_s = _seconds(answer.headers.get("Retry-After"))
+    if status in _WORTH_ANOTHER_TRY or (status == 503 and told_to_wait_s is not None):  # noqa: PLR2004 - as above
+        return NotTaken(category="unavailable", reason=reason, status=status, not_before_s=told_to_wait_s or 0.0)
+    if status >= 500:  # noqa: PLR2004 - as above
+        return InDoubt(category="timeout" if status == 504 else "unavailable", reason=reason)  # noqa: PLR2004 - as above
     if status == 401:  # noqa: PLR2004 - as above
         return NotTaken(category="auth", reason=reason, status=status, token_rejected=True)
     return NotTaken(category=_final_category(status), reason=reason, status=status, final=True)

@@ -38,7 +38,7 @@ class DispatcherSettings:
         host = HostSettings.read(reader)
         settings = cls(
             host=host,
-            github_api_url=reader.url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
+            github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
             identity_url=reader.url("ZEKT_IDENTITY_URL", default=f"http://127.0.0.1:{host.internal_port}"),
             public_url=reader.url("ZEKT_PUBLIC_URL", default=f"http://127.0.0.1:{host.port}"),
             oidc_issuer=reader.url("ZEKT_GITHUB_OIDC_ISSUER", default=ISSUER),

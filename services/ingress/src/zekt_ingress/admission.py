@@ -1,10 +1,14 @@
 """Who is let in with a message: enabled repositories, at a bounded rate."""
 
 from collections.abc import Callable
+from typing import Final
 
 from zekt_common.kit.errors import Refusal
 from zekt_ingress.catalog_view import CatalogView
 from zekt_ingress.rate_limit import RateLimit
+
+RUN_MESSAGES: Final = 100
+RUN_MESSAGES_PER_S: Final = 1 / 60
 
 
 class Admission:
@@ -14,6 +18,7 @@ class Admission:
         self._view = view
         self._caught_up = caught_up
         self._rate_limit = rate_limit
+        self._run_limit = RateLimit(per_s=RUN_MESSAGES_PER_S, burst=RUN_MESSAGES)
 
     def check_rate(self, repository_id: int) -> None:
         """Pass, or refuse with 429 a repository that sends too much."""
@@ -21,6 +26,16 @@ class Admission:
         if wait_s:
             raise Refusal(
                 429, f"Too many messages from this repository: wait {wait_s} s.", headers={"Retry-After": str(wait_s)}
+            )
+
+    def check_run(self, repository_id: int, run_id: int) -> None:
+        """Pass, or refuse with 429 a run that has posted its share: a run's messages are decided together."""
+        wait_s = self._run_limit.wait_s((repository_id, run_id))
+        if wait_s:
+            raise Refusal(
+                429,
+                f"Too many messages from this run: a run may post {RUN_MESSAGES} at once. Wait {wait_s} s.",
+                headers={"Retry-After": str(wait_s)},
             )
 
     async def check_enabled(self, owner_id: int, repository_id: int) -> None:

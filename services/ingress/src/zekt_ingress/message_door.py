@@ -62,6 +62,7 @@ class MessageDoor:
     async def _receive(self, request: web.Request) -> web.Response:
         claims = await self._verifier.verify(request.headers.get("Authorization"))
         self._admission.check_rate(claims.repository_id)
+        self._admission.check_run(claims.repository_id, claims.run_id)
         body = await _body(request)
         try:
             asked = message.parse(body)

@@ -1,5 +1,6 @@
 """`POST /webhooks/github`: verify, read, archive the body, append, and only then answer. The hot path: no logging."""
 
+import asyncio
 import re
 from typing import Final
 
@@ -37,6 +38,8 @@ _GUID_FORM: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,49}")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 _ACCEPTED: Final = b'{"status":"accepted"}'
+AT_ONCE_BYTES: Final = 64 * 1024
+BODY_WITHIN_S: Final = 10.0
 _DUPLICATE: Final = b'{"status":"duplicate"}'
 _REFUSALS: Final[dict[type[ZektError], tuple[int, str]]] = {
     SignatureRefused: (401, "signature_refused"),
@@ -61,7 +64,7 @@ class WebhookDoor:
         signature = headers.get(_SIGNATURE)
         target, event, guid = _origin(headers) if signature else _NOBODY
         try:
-            body = self._verifier.verify(await request.read() if signature else b"", signature, target)
+            body = self._verifier.verify(await _body(request) if signature else b"", signature, target)
             facts = webhook.read(event, body)
             check_repository(target, facts.repository_id)
             accepted = await self._keep(body, facts, target, event, guid)
@@ -109,6 +112,18 @@ def _event(received: WebhookReceived, facts: Facts, stream: str) -> NewEvent:
         traceparent=span.traceparent if span else None,
         accountid=str(facts.owner_id) if facts.owner_id else None,
     )
+
+
+async def _body(request: web.Request) -> bytes:
+    """Read the body, for as long as GitHub would wait for the answer."""
+    length = request.content_length
+    if length is not None and length <= AT_ONCE_BYTES:
+        return await request.read()
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.read()
+    except TimeoutError:
+        raise Refusal(408, "body_too_slow", f"The body did not arrive within {BODY_WITHIN_S:.0f} s.") from None
 
 
 def _check_content_type(headers: CIMultiDictProxy[str]) -> None:

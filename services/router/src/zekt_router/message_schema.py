@@ -9,6 +9,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 
+from zekt_router.schema_bounds import unbounded
+
 MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_MESSAGE = 200
 _CACHED_SCHEMAS = 512
@@ -25,8 +27,7 @@ def schema_problem(schema: dict[str, Any]) -> str | None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return f"is no JSON Schema 2020-12: at {error.json_path}: {error.message[:_MAX_MESSAGE]}"
-    foreign = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
-    return None if foreign is None else f"refers to {foreign[:_MAX_MESSAGE]}; only references within it are followed"
+    return unbounded(schema)
 
 
 def violation(schema: dict[str, Any], content: Any) -> str | None:
@@ -50,16 +51,3 @@ def _describe(error: ValidationError) -> str:
     """Name the place and the rule; the payload may be private, so no value of it is repeated."""
     rule = f"{error.validator}: {msgspec.json.encode(error.validator_value).decode()}"
     return f"at {error.json_path}: breaks {rule[:_MAX_MESSAGE]}"
-
-
-def _references(schema: Any) -> list[str]:
-    found: list[str] = []
-    waiting = [schema]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            found += [node[key] for key in ("$ref", "$dynamicRef") if isinstance(node.get(key), str)]
-            waiting += node.values()
-        elif isinstance(node, list):
-            waiting += node
-    return found

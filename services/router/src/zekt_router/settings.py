@@ -25,7 +25,7 @@ class RouterSettings:
         settings = cls(
             host=HostSettings.read(reader),
             identity_url=reader.url("ZEKT_IDENTITY_URL"),
-            github_api_url=reader.url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
+            github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
         )
         reader.check()
         return settings

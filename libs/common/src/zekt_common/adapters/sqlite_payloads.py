@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
-from zekt_common.errors import KeyDestroyed, PayloadNotFound, StorageUnusable
+from zekt_common.errors import KeyDestroyed, PayloadNotFound
 from zekt_common.ports.keys import Keys
 from zekt_common.ports.payloads import RETENTION, PayloadRef
 
@@ -90,9 +90,7 @@ class SqlitePayloads:
         try:
             return _unseal(rows[0][0], key.secret, _context(account_id, sha256))
         except InvalidTag:
-            raise StorageUnusable(
-                f"{self._database.path}: payload {sha256} of account {account_id} is damaged"
-            ) from None
+            raise PayloadNotFound(f"payload {sha256[:64]} of account {account_id} is damaged: it is lost") from None
 
     async def purge(self) -> int:
         """Delete what has expired, in commits small enough to let others in between."""

@@ -111,13 +111,22 @@ class ProcessWriter(asyncio.Protocol):
     async def start(self) -> None:
         """Start the process; it ends by itself when this one does, however that happens."""
         ours, theirs = _socket_pair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module; forking takes a millisecond
-                [sys.executable, "-m", __name__, str(self._path), str(theirs.fileno()), str(int(self._secure_delete))],
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a Ctrl-C is ours to handle: the writer ends after the last write
-            )
+        try:
+            self._process = self._spawn(theirs)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         await self._loop.create_connection(lambda: self, sock=ours)
+
+    def _spawn(self, inherited: socket.socket) -> subprocess.Popen[bytes]:
+        descriptor = inherited.fileno()
+        return subprocess.Popen(  # noqa: S603 - our own module under our own interpreter
+            [sys.executable, "-m", __name__, str(self._path), str(descriptor), str(int(self._secure_delete))],
+            pass_fds=[descriptor],
+            start_new_session=True,  # a Ctrl-C is ours to handle: the writer ends after the last write
+        )
 
     @property
     def pid(self) -> int:
@@ -134,10 +143,10 @@ class ProcessWriter(asyncio.Protocol):
 
     async def stop(self) -> None:
         """Finish what was submitted, then let the process end."""
-        if self._restarting is not None:
-            await self._restarting
         self._flush()
         self._stopping = True
+        if self._restarting is not None:
+            await self._restarting
         if self._transport is not None:
             self._transport.write_eof()
             await self._ended.wait()
@@ -169,10 +178,23 @@ class ProcessWriter(asyncio.Protocol):
             self._restarting = self._loop.create_task(self._restart())
 
     async def _restart(self) -> None:
+        """Start again until it works; what was submitted meanwhile fails rather than waits."""
         await asyncio.to_thread(self._process.wait)
-        await asyncio.sleep(RESTART_S)
         self._ended.clear()
-        await self.start()
+        while not self._stopping:
+            await asyncio.sleep(RESTART_S)
+            try:
+                await self.start()
+            except OSError as error:
+                self._refuse(f"its writer process cannot be started: {error}")
+            else:
+                break
+
+    def _refuse(self, reason: str) -> None:
+        log.error("writer_process_not_started", file=self._path.name, reason=reason)
+        refused = StorageUnusable(f"{self._path}: {reason}")
+        submitted, self._submitted = self._submitted, []
+        self._settle([(done, refused) for _, done in submitted])
 
     def _flush(self) -> None:
         if self._submitted and self._transport is not None:

@@ -13,6 +13,7 @@ from zekt_common.auth.operator import check_operator
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.supervision import describe
 from zekt_common.telemetry.metrics import REQUEST_DURATION
 from zekt_common.telemetry.tracing import span
 
@@ -63,8 +64,8 @@ class Endpoint:
             return _storage_unusable().response()
         except (web.RequestPayloadError, ConnectionError, asyncio.IncompleteReadError):
             return Refusal(400, "body_incomplete", "The connection ended before the body did.").response()
-        except Exception:  # the last line of defence: the caller learns nothing, the log all
-            log.exception("request_failed", route=self._name)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: the caller learns nothing
+            log.error("request_failed", route=self._name, **describe(error))  # noqa: TRY400 - a traceback may quote a payload
             return _unexpected().response()
 
     def _admitted(self, request: web.Request) -> web.Request:

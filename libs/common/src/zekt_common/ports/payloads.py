@@ -29,7 +29,7 @@ class Payloads(Protocol):
         """Return the bytes as they were put.
 
         Raises:
-            PayloadNotFound: never stored, expired or erased.
+            PayloadNotFound: never stored, expired, erased or damaged; asking again does not help.
         """
         ...
 
