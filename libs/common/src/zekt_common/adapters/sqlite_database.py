@@ -4,7 +4,6 @@ While one commit is on its way to the disk the next batch gathers, so that many 
 """
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,6 +120,7 @@ class SqliteDatabase:
                 done.set_exception(result)
             else:
                 done.set_result(result)
+        self._has_changed()  # our own commits wake once, here, and not again at the next look
         self._wake()
 
     def _wake(self) -> None:
@@ -132,9 +132,15 @@ class SqliteDatabase:
 
     def _look(self) -> None:
         """See whether another process has committed; look again while somebody waits."""
-        with contextlib.suppress(sqlite3.Error):
-            version: int = self._reader.execute("PRAGMA data_version").fetchall()[0][0]
-            if version != self._seen_version:
-                self._seen_version = version
-                self._wake()
+        if self._has_changed():
+            self._wake()
         self._poll = self._loop.call_later(POLL_S, self._look) if self._waiters else None
+
+    def _has_changed(self) -> bool:
+        """Tell whether anybody has committed since the last call."""
+        try:
+            version: int = self._reader.execute("PRAGMA data_version").fetchall()[0][0]
+        except sqlite3.Error:
+            return False
+        changed, self._seen_version = version != self._seen_version, version
+        return changed
