@@ -68,7 +68,7 @@ async def test_nothing_acknowledged_is_lost_when_every_process_is_killed_again_a
     assert set(received) == expected
     repeated = {pair: count for pair, count in received.items() if count > 1}
     assert sum(count - 1 for count in repeated.values()) <= KILLS * DISPATCHER_CONCURRENCY
-    await assert_repeats_are_reported_as_ambiguous(suite, repeated)
+    await assert_repeats_are_reported_as_ambiguous(suite, sandbox)
 
 
 @pytest.mark.slow
@@ -148,16 +148,22 @@ async def all_received(sandbox: GitHubSandbox, expected: set[tuple[str, str]]) -
             await sandbox.wait_for_dispatches(received.total() + 1, timeout_s=5)
 
 
-async def assert_repeats_are_reported_as_ambiguous(suite: Suite, repeated: dict[tuple[str, str], int]) -> None:
+async def assert_repeats_are_reported_as_ambiguous(suite: Suite, sandbox: GitHubSandbox) -> None:
+    sent = Counter(
+        json.loads(dispatch.body)["client_payload"]["zekt"]["deliveryId"]
+        for dispatch in sandbox.dispatches()
+        if dispatch.processed
+    )
+    repeated = {delivery_id: count for delivery_id, count in sent.items() if count > 1}
     ambiguous: Counter[str] = Counter()
     cursor = ""
     while True:
         page = await suite.call("GET", "dispatcher", f"/api/operations/dispatcher/events?limit=1000&cursor={cursor}")
         for event in page["events"]:
             if event["type"] == "dev.zekt.delivery.attempt-ambiguous":
-                ambiguous[event["correlationid"].split("/")[1]] += 1
+                ambiguous[event["stream"].removeprefix("delivery/")] += 1
         if not page["events"]:
             break
         cursor = page["cursor"]
-    for (run_id, _), count in repeated.items():
-        assert ambiguous[run_id] >= count - 1, f"run {run_id} was dispatched {count} times, unreported"
+    for delivery_id, count in repeated.items():
+        assert ambiguous[delivery_id] >= count - 1, f"{delivery_id} was dispatched {count} times, unreported"
