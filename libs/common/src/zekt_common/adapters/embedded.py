@@ -7,9 +7,9 @@ services. Services in one process share each file's writer; services in several 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.file_leases import FileLeases
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
 from zekt_common.adapters.sqlite_database import SqliteDatabase
@@ -19,19 +19,8 @@ from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
 from zekt_common.adapters.sqlite_views import VIEW_TABLES, SqliteViews
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
-from zekt_common.ports import Bus, EventStore, Keys, Leases, Payloads, Views
 
-
-@dataclass(frozen=True)
-class Backend:
-    """The ports of one service, whichever engine stands behind them."""
-
-    store: EventStore
-    views: Views
-    bus: Bus
-    payloads: Payloads
-    keys: Keys
-    leases: Leases
+__all__ = ["Backend", "open_backend"]
 
 
 @asynccontextmanager
