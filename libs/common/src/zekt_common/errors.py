@@ -62,5 +62,9 @@ class StorageUnusable(ZektError):
     """A data file cannot be opened or written: unreadable, newer than this program, locked or full."""
 
 
+class BackendUnavailable(StorageUnusable):
+    """A cloud endpoint cannot be reached, refuses us or is overloaded; the message names the setting that leads there."""
+
+
 class SettingsError(ZektError):
     """Settings are missing or malformed; the message names every one of them."""
