@@ -36,13 +36,22 @@ class Caller:
         self._session = session
         self._sandbox = sandbox
 
-    async def call(
-        self, method: str, path: str, *, credential: str | None = None, body: Any = None, raw: bytes | None = None
+    async def call(  # noqa: PLR0913  as many as a request has parts
+        self,
+        method: str,
+        path: str,
+        *,
+        credential: str | None = None,
+        body: Any = None,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        redirects: bool = True,
     ) -> Answer:
-        headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+        authorization = {} if credential is None else {"Authorization": f"Bearer {credential}"}
         sent = raw if raw is not None or body is None else json.dumps(body).encode()
         url = path if path.startswith("http") else self._sandbox.url + path
-        async with self._session.request(method, url, headers=headers, data=sent) as response:
+        options: dict[str, Any] = {"headers": {**authorization, **(headers or {})}, "allow_redirects": redirects}
+        async with self._session.request(method, url, data=sent, **options) as response:
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.text())
 
     async def app(self, method: str, path: str, body: Any = None) -> Answer:
@@ -90,7 +99,7 @@ async def sandbox(private_key_pem: str) -> AsyncIterator[GitHubSandbox]:
 
 @pytest.fixture
 async def caller(sandbox: GitHubSandbox) -> AsyncIterator[Caller]:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Caller(session, sandbox)
 
 

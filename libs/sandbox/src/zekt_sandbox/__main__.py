@@ -20,6 +20,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--webhook-url", help="where the App's webhooks go")
     parser.add_argument("--webhook-secret", help="made up when left out")
     parser.add_argument("--app-id", type=int)
+    parser.add_argument("--callback-url", action="append", default=[], help="where sign-in may return to; repeatable")
     parser.add_argument("--private-key-file", type=Path, help="the App's key; made when the file is missing")
     parser.add_argument("--state-file", type=Path, help="written as JSON when the port is open")
     parser.add_argument("--seed", type=int, default=0, help="shifts run and delivery ids")
@@ -31,6 +32,7 @@ def _options(arguments: argparse.Namespace) -> SandboxOptions:
     options = SandboxOptions(host=arguments.host, port=arguments.port, seed=arguments.seed)
     options["limits"] = Limits(enabled=not arguments.no_limits)
     options["webhook_url"] = arguments.webhook_url
+    options["callback_urls"] = arguments.callback_url
     if arguments.webhook_secret:
         options["webhook_secret"] = arguments.webhook_secret
     if arguments.app_id:
@@ -60,6 +62,8 @@ def _write_state(sandbox: GitHubSandbox, arguments: argparse.Namespace) -> None:
         "issuer": sandbox.issuer,
         "webhookSecret": sandbox.webhook_secret,
         "appId": sandbox.app_id,
+        "clientId": sandbox.client_id,
+        "clientSecret": sandbox.client_secret,
         "privateKeyFile": str(key_file),
     }
     # Renamed into place, so that who waits for the file never reads half of it.

@@ -2,19 +2,32 @@
 
 from aiohttp import web
 
-from zekt_sandbox.github import actions, dispatches, hooks, installations, issuer, repositories
+from zekt_sandbox.github import (
+    actions,
+    dispatches,
+    hooks,
+    installations,
+    issuer,
+    login,
+    login_tokens,
+    repositories,
+    users,
+)
 from zekt_sandbox.github.control import build_control_app
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.gateway import gateway
 
 _MAX_BODY_BYTES = 10 * 2**20
+_API = (dispatches, installations, repositories, users, actions, hooks)
+_WEB = (login, login_tokens, issuer)
+_ROUTES = [module.routes for module in (*_API, *_WEB)]
 
 
 def build_app(core: Core) -> web.Application:
     """The stand-in's routes around its parts."""
     app = web.Application(middlewares=[gateway], client_max_size=_MAX_BODY_BYTES)
     app[CORE] = core
-    for module in (dispatches, installations, repositories, actions, hooks, issuer):
-        app.add_routes(module.routes)
+    for routes in _ROUTES:
+        app.add_routes(routes)
     app.add_subapp("/_sandbox/", build_control_app(core))
     return app

@@ -1,4 +1,4 @@
-"""Who is calling: the App by its JWT, or an installation by its token."""
+"""Who is calling: the App by its JWT, an installation or a person by a token."""
 
 import secrets
 from typing import Any
@@ -11,8 +11,10 @@ from jwt.types import Options
 
 from zekt_sandbox.github.errors import GitHubError, InvalidControlError, bad_credentials, not_accessible, not_found
 from zekt_sandbox.github.limits import ANONYMOUS
-from zekt_sandbox.github.model import Installation, InstallationToken, Repository
+from zekt_sandbox.github.model import Account, Installation, InstallationToken, Repository
+from zekt_sandbox.github.oauth import OAuth
 from zekt_sandbox.github.state import GitHubState
+from zekt_sandbox.github.user_tokens import UserToken
 
 TOKEN_LIFE_S = 3600
 _JWT_LIFE_S = 600
@@ -49,8 +51,9 @@ def bearer(request: web.Request) -> str | None:
 class Authenticator:
     """Checks credentials against the state."""
 
-    def __init__(self, state: GitHubState) -> None:
+    def __init__(self, state: GitHubState, oauth: OAuth) -> None:
         self._state = state
+        self._oauth = oauth
         self._app_key = public_key(state.app.private_key_pem)
 
     def actor(self, request: web.Request) -> str:
@@ -61,6 +64,9 @@ class Authenticator:
         token = self._state.tokens.get(credential)
         if token is not None:
             return f"installation ID {token.installation.id}"
+        user_token = self._oauth.tokens.find(credential)
+        if user_token is not None:
+            return f"user ID {user_token.person.id}"
         return f"app ID {self._state.app.id}" if credential.count(".") == _JWT_DOTS else ANONYMOUS
 
     def require_app(self, request: web.Request) -> None:
@@ -101,11 +107,42 @@ class Authenticator:
         """Accept a live installation token only.
 
         Raises:
+            GitHubError: 401 unknown, revoked or expired; 403 suspended, or a person's.
+        """
+        caller = self.caller(request)
+        if isinstance(caller, UserToken):
+            raise GitHubError(403, "You must authenticate with an installation access token for this request.")
+        return caller
+
+    def require_user(self, request: web.Request) -> Account:
+        """Accept a live user access token only, and return whose it is.
+
+        Raises:
+            GitHubError: 401 unknown, revoked or expired; 403 an installation's.
+        """
+        caller = self.caller(request)
+        if not isinstance(caller, UserToken):
+            raise not_accessible()
+        return caller.person
+
+    def person(self, request: web.Request) -> Account | None:
+        """The person who calls; None for an installation or nobody."""
+        token = self._oauth.tokens.find(bearer(request) or "")
+        return None if token is None else token.person
+
+    def caller(self, request: web.Request) -> InstallationToken | UserToken:
+        """Accept a live token of an installation or of a person.
+
+        Raises:
             GitHubError: 401 unknown, revoked or expired; 403 suspended.
         """
         credential = bearer(request)
         if credential is None:
             raise GitHubError(401, "Requires authentication")
+        user_token = self._oauth.tokens.find(credential)
+        return self._installation_token(credential) if user_token is None else user_token
+
+    def _installation_token(self, credential: str) -> InstallationToken:
         token = self._state.tokens.get(credential)
         if token is None or token.revoked or token.expires_at <= self._state.clock.now():
             raise bad_credentials()
@@ -113,19 +150,44 @@ class Authenticator:
             raise GitHubError(403, "This installation has been suspended")
         return token
 
-    def repository(self, request: web.Request, permission: str, level: str) -> Repository:
+    def repository(self, request: web.Request, permission: str, level: str, *, role: str | None = None) -> Repository:
         """The repository of the path, if the caller's token reaches it with the permission.
+
+        Of a person it takes `role` in the repository as well, or `level` if none is named.
 
         Raises:
             GitHubError: 401, 403 or 404.
         """
-        token = self.require_token(request)
+        caller = self.caller(request)
         found = self.named_repository(request)
-        if not token.covers(found):
+        if not self._covers(caller, found):
             raise not_found()
-        if not token.grants(permission, level):
+        granting = self._state.installation_of(found) if isinstance(caller, UserToken) else caller
+        if granting is None or not granting.grants(permission, level):
             raise not_accessible()
+        if isinstance(caller, UserToken) and not self._state.people.holds(caller.person, found, role or level):
+            raise not_found()
         return found
+
+    def visible_repository(self, request: web.Request) -> Repository:
+        """The repository of the path, if it is public or the caller's token reaches it.
+
+        Raises:
+            GitHubError: 401, 403 or 404.
+        """
+        caller = None if bearer(request) is None else self.caller(request)
+        found = self.named_repository(request)
+        if found.private and (caller is None or not self._covers(caller, found)):
+            raise not_found()
+        return found
+
+    def _covers(self, caller: InstallationToken | UserToken, repository: Repository) -> bool:
+        """Whether the token reaches a repository; a person's only where the App is installed and not suspended."""
+        if isinstance(caller, InstallationToken):
+            return caller.covers(repository)
+        installation = self._state.installation_of(repository)
+        reached = installation is not None and installation.suspended_at is None
+        return reached and self._state.people.holds(caller.person, repository, "read")
 
     def named_repository(self, request: web.Request) -> Repository:
         """The repository that the path names, by name or by id, whoever asks.

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from zekt_sandbox.github import control_directory, control_traffic
+from zekt_sandbox.github import control_directory, control_people, control_traffic
 from zekt_sandbox.github.control_body import CONTROLS, Body, controls
 from zekt_sandbox.github.controls import Controls
 from zekt_sandbox.github.core import CORE, Core
@@ -35,6 +35,8 @@ async def get_credentials(request: web.Request) -> web.Response:
         {
             "app_id": app.id,
             "client_id": app.client_id,
+            "client_secret": app.client_secret,
+            "callback_urls": list(app.callback_urls),
             "private_key": app.private_key_pem,
             "webhook_secret": app.webhook_secret,
             "webhook_url": app.webhook_url,
@@ -71,6 +73,6 @@ def build_control_app(core: Core) -> web.Application:
     """The control routes around a stand-in's parts."""
     app = web.Application(middlewares=[answer_errors])
     app[CONTROLS] = Controls(core)
-    for module_routes in (routes, control_directory.routes, control_traffic.routes):
+    for module_routes in (routes, control_directory.routes, control_people.routes, control_traffic.routes):
         app.add_routes(module_routes)
     return app

@@ -30,15 +30,6 @@ async def create_organization(request: web.Request) -> web.Response:
     return web.json_response(account_json(controls(request).create_organization(login, id=number)), status=_CREATED)
 
 
-@routes.post("/users")
-async def create_user(request: web.Request) -> web.Response:
-    """Create a user."""
-    body = await Body.read(request)
-    login, number = body.required("login"), body.optional("id")
-    body.end()
-    return web.json_response(account_json(controls(request).create_user(login, id=number)), status=_CREATED)
-
-
 @routes.post("/repositories")
 async def create_repository(request: web.Request) -> web.Response:
     """Create a repository, and its organisation if need be."""

@@ -2,12 +2,14 @@
 
 from zekt_sandbox.github.core import Core
 from zekt_sandbox.github.directory import DirectoryControls
+from zekt_sandbox.github.people_controls import PeopleControls
 from zekt_sandbox.github.traffic import TrafficControls
 
 
-class Controls(DirectoryControls, TrafficControls):
+class Controls(DirectoryControls, PeopleControls, TrafficControls):
     """What exists and what happens, over the same parts."""
 
     def __init__(self, core: Core) -> None:
         DirectoryControls.__init__(self, core)
+        PeopleControls.__init__(self, core)
         TrafficControls.__init__(self, core)

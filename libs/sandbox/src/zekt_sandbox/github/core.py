@@ -10,6 +10,7 @@ from zekt_sandbox.github.dispatch_log import DispatchLog
 from zekt_sandbox.github.faults import Faults
 from zekt_sandbox.github.hook_sender import HookSender
 from zekt_sandbox.github.limits import Limits, RateLimiter
+from zekt_sandbox.github.oauth import OAuth
 from zekt_sandbox.github.oidc import OidcIssuer
 from zekt_sandbox.github.runs import RunBook
 from zekt_sandbox.github.state import AppRegistration, GitHubState, Ids
@@ -27,6 +28,7 @@ class Core:
     sender: HookSender
     runs: RunBook
     oidc: OidcIssuer
+    oauth: OAuth
 
 
 CORE = web.AppKey("core", Core)
@@ -37,13 +39,15 @@ def build_core(app: AppRegistration, ids: Ids, limits: Limits) -> Core:
     clock = Clock()
     state = GitHubState(app, ids, clock)
     sender = HookSender(state)
+    oauth = OAuth(clock)
     return Core(
         state=state,
-        auth=Authenticator(state),
+        auth=Authenticator(state, oauth),
         limiter=RateLimiter(clock.now, limits),
         faults=Faults(),
         log=DispatchLog(),
         sender=sender,
         runs=RunBook(state, sender),
         oidc=OidcIssuer(clock),
+        oauth=oauth,
     )

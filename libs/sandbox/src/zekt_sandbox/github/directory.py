@@ -56,14 +56,6 @@ class DirectoryControls:
         """
         return self._state.add_account(Account(id or self._state.ids.next("account"), login))
 
-    def create_user(self, login: str, *, id: int | None = None) -> Account:  # noqa: A002  GitHub's own word
-        """A new user.
-
-        Raises:
-            InvalidControlError: the login or the id is taken.
-        """
-        return self._state.add_account(Account(id or self._state.ids.next("account"), login, "User"))
-
     def create_repository(
         self,
         full_name: str,

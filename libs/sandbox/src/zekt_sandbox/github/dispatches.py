@@ -22,7 +22,7 @@ async def create_dispatch(request: web.Request) -> web.Response:
     """Take a repository dispatch, or refuse it as GitHub does; 204 says nothing about a run."""
     core = request.config_dict[CORE]
     record = request[DISPATCH]
-    core.auth.require_token(request)
+    core.auth.caller(request)
     body = _parsed(record.body)
     repository = core.auth.repository(request, "contents", "write")
     if repository.archived:

@@ -15,7 +15,8 @@ from zekt_sandbox.github.model import Dispatch
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DISPATCH = web.RequestKey("dispatch", Dispatch)
-_CONTROL, _ISSUER = "/_sandbox/", "/oidc/"
+_CONTROL = "/_sandbox/"
+_WEB = ("/oidc/", "/login/")  # not of the API: no rate limit
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_ERROR, _FORBIDDEN = 502, 403
 _REQUEST_ID = secrets.token_hex(6).upper()
@@ -53,7 +54,7 @@ async def _record(core: Core, request: web.Request) -> Dispatch:
 
 async def _answer(core: Core, request: web.Request, handler: Handler) -> web.StreamResponse:
     fault = core.faults.take(request.method, request.path)
-    actor = None if request.path.startswith(_ISSUER) else core.auth.actor(request)
+    actor = None if request.path.startswith(_WEB) else core.auth.actor(request)
     response: web.StreamResponse
     try:
         response = await _limited(core, request, partial(_struck, fault, handler), actor)

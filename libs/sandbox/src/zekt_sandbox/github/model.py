@@ -6,7 +6,7 @@ from typing import Any
 
 from zekt_sandbox.github.signing import Hook, webhook_headers
 
-APP_PERMISSIONS = {"actions": "read", "contents": "write", "metadata": "read"}
+APP_PERMISSIONS = {"actions": "read", "contents": "write", "metadata": "read", "repository_hooks": "write"}
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 
 
@@ -17,6 +17,8 @@ class Account:
     id: int
     login: str
     type: str = "Organization"
+    name: str | None = None
+    email: str | None = None
 
 
 @dataclass(slots=True)

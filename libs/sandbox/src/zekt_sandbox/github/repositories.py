@@ -2,11 +2,10 @@
 
 from aiohttp import web
 
-from zekt_sandbox.github.auth import bearer
 from zekt_sandbox.github.core import CORE
 from zekt_sandbox.github.errors import UnknownNameError, not_found
 from zekt_sandbox.github.model import Account
-from zekt_sandbox.github.resources import account_json, organization_json, repository_json
+from zekt_sandbox.github.resources import account_json, organization_json, permissions_json, repository_json
 
 routes = web.RouteTableDef()
 
@@ -31,11 +30,23 @@ async def get_organization(request: web.Request) -> web.Response:
 async def get_repository(request: web.Request) -> web.Response:
     """A repository that is public or that the caller's token reaches."""
     core = request.config_dict[CORE]
-    token = core.auth.require_token(request) if bearer(request) is not None else None
-    repository = core.auth.named_repository(request)
-    if repository.private and (token is None or not token.covers(repository)):
-        raise not_found()
-    return web.json_response(repository_json(repository))
+    repository = core.auth.visible_repository(request)
+    shown = repository_json(repository)
+    person = core.auth.person(request)
+    if person is not None:
+        shown["permissions"] = permissions_json(core.state.people.permission(person, repository))
+    return web.json_response(shown)
+
+
+@routes.get("/repos/{owner}/{repo}/collaborators/{login}/permission")
+async def get_permission(request: web.Request) -> web.Response:
+    """What a person may do in a repository; `none` for who has nothing to do with it."""
+    core = request.config_dict[CORE]
+    repository = core.auth.repository(request, "metadata", "read")
+    person = _account(request)
+    permission = core.state.people.permission(person, repository)
+    shown = {**account_json(person), "permissions": permissions_json(permission), "role_name": permission}
+    return web.json_response({"permission": permission, "role_name": permission, "user": shown})
 
 
 def _account(request: web.Request) -> Account:

@@ -3,12 +3,21 @@
 from typing import Any
 
 from zekt_sandbox.github.clock import iso
-from zekt_sandbox.github.model import Account, HookDelivery, Installation, Repository, Workflow, WorkflowRun
+from zekt_sandbox.github.model import (
+    APP_PERMISSIONS,
+    Account,
+    HookDelivery,
+    Installation,
+    Repository,
+    Workflow,
+    WorkflowRun,
+)
 from zekt_sandbox.github.signing import Hook
 from zekt_sandbox.github.state import AppRegistration
 
 API = "https://api.github.com"
 WEB = "https://github.com"
+APP_EVENTS = ["repository", "workflow_run"]
 _CREATED = "2024-03-05T09:12:44Z"
 _USER_URLS = {
     "followers_url": "/followers",
@@ -84,6 +93,20 @@ def account_json(account: Account) -> dict[str, Any]:
         "user_view_type": "public",
         "site_admin": False,
     }
+
+
+def user_json(person: Account) -> dict[str, Any]:
+    """A person in full, as `GET /user` shows them to themselves."""
+    absent = dict.fromkeys(("company", "location", "hireable", "bio", "twitter_username"))
+    counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+    named = {"name": person.name, "email": person.email, "blog": ""}
+    return {**account_json(person), **named, **absent, **counts, "created_at": _CREATED, "updated_at": _CREATED}
+
+
+def permissions_json(permission: str) -> dict[str, bool]:
+    """A person's permission in a repository, spelt out as the repository shows it."""
+    admin, push, pull = permission == "admin", permission in ("write", "admin"), permission != "none"
+    return {"admin": admin, "maintain": admin, "push": push, "triage": push, "pull": pull}
 
 
 def organization_json(account: Account) -> dict[str, Any]:
@@ -244,8 +267,8 @@ def app_json(app: AppRegistration, installations: int) -> dict[str, Any]:
         "html_url": f"{WEB}/apps/{app.slug}",
         "created_at": _CREATED,
         "updated_at": _CREATED,
-        "permissions": {"actions": "read", "contents": "write", "metadata": "read"},
-        "events": ["workflow_run"],
+        "permissions": APP_PERMISSIONS,
+        "events": APP_EVENTS,
         "installations_count": installations,
     }
 
@@ -266,7 +289,7 @@ def installation_json(installation: Installation, app: AppRegistration) -> dict[
         "target_id": installation.account.id,
         "target_type": installation.account.type,
         "permissions": installation.permissions,
-        "events": ["workflow_run"],
+        "events": APP_EVENTS,
         "created_at": iso(installation.created_at),
         "updated_at": iso(installation.created_at),
         "single_file_name": None,

@@ -2,7 +2,7 @@
 
 import ipaddress
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypedDict, Unpack
 
@@ -30,6 +30,9 @@ class SandboxOptions(TypedDict, total=False):
     app_id: int
     private_key_pem: str
     seed: int
+    client_id: str
+    client_secret: str
+    callback_urls: Sequence[str]
     limits: Limits
 
 
@@ -92,6 +95,25 @@ class GitHubSandbox(Controls):
     def webhook_url(self, url: str | None) -> None:
         self._core.state.app.webhook_url = url
 
+    @property
+    def client_id(self) -> str:
+        """The App's client id, which sign-in goes by."""
+        return self._core.state.app.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The App's client secret."""
+        return self._core.state.app.client_secret
+
+    @property
+    def callback_urls(self) -> Sequence[str]:
+        """The App's registered callback URLs; a redirect URI must be one of them, to the letter."""
+        return self._core.state.app.callback_urls
+
+    @callback_urls.setter
+    def callback_urls(self, urls: Sequence[str]) -> None:
+        self._core.state.app.callback_urls = tuple(urls)
+
 
 def _core(options: SandboxOptions) -> Core:
     ids = Ids(options.get("seed", 0))
@@ -100,7 +122,10 @@ def _core(options: SandboxOptions) -> Core:
         private_key_pem=options.get("private_key_pem") or generate_private_key(),
         webhook_secret=options.get("webhook_secret") or secrets.token_hex(20),
         webhook_url=options.get("webhook_url"),
+        callback_urls=tuple(options.get("callback_urls", ())),
     )
+    app.client_id = options.get("client_id", app.client_id)
+    app.client_secret = options.get("client_secret", app.client_secret)
     return build_core(app, ids, options.get("limits") or Limits())
 
 

@@ -18,6 +18,7 @@ from zekt_sandbox.github.model import (
     Workflow,
     WorkflowRun,
 )
+from zekt_sandbox.github.people import People
 from zekt_sandbox.github.signing import Hook
 
 # Only runs and deliveries follow the seed: a restart may keep the other ids, but must not repeat a run that a suite
@@ -57,6 +58,7 @@ class AppRegistration:
     slug: str = "zekt"
     client_id: str = "Iv23liSandboxZekt001"
     client_secret: str = field(default="sandbox-client-secret", repr=False)
+    callback_urls: tuple[str, ...] = ()
 
 
 class GitHubState:
@@ -72,6 +74,7 @@ class GitHubState:
     def clear(self) -> None:
         """Forget everything but the App, its keys and the ids already given."""
         self.accounts: dict[str, Account] = {}
+        self.people = People()
         self.repositories: dict[str, Repository] = {}
         self.repositories_by_id: dict[int, Repository] = {}
         self.workflows: dict[int, dict[str, Workflow]] = {}

@@ -207,6 +207,7 @@ class TrafficControls:
     def reset(self) -> None:
         """Forget everything but the App, the signing keys, the limits' numbers and the ids already given."""
         self._core.state.clear()
+        self._core.oauth.clear()
         self._core.log.clear()
         self._core.faults.clear()
         self._core.limiter.reset()

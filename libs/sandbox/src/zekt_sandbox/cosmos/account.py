@@ -1,0 +1,108 @@
+"""The account: its databases, their containers, and the regions it says it writes to."""
+
+import itertools
+from typing import Any
+
+from zekt_sandbox.cosmos.clock import Clock
+from zekt_sandbox.cosmos.containers import Container
+from zekt_sandbox.cosmos.errors import bad_request, conflict, not_found, owner_not_found
+from zekt_sandbox.cosmos.resource_ids import new_etag, resource_id
+
+_PARTITION_KEY = {"paths": ["/_partitionKey"], "kind": "Hash", "version": 2}
+
+
+class Database:
+    """Containers by id."""
+
+    def __init__(self, number: int, name: str, clock: Clock) -> None:
+        self.number = number
+        self.rid = resource_id(number)
+        self.containers: dict[str, Container] = {}
+        self.container_numbers = itertools.count(1)
+        own = {"_rid": self.rid, "_self": f"dbs/{self.rid}/", "_etag": new_etag(), "_ts": int(clock.now())}
+        self.properties: dict[str, Any] = {"id": name, **own, "_colls": "colls/", "_users": "users/"}
+
+
+class Account:
+    """Everything one endpoint serves; new containers start with `range_count` key ranges."""
+
+    def __init__(self, clock: Clock, *, range_count: int = 1, write_regions: tuple[str, ...] = ("Local",)) -> None:
+        self.clock = clock
+        self.range_count = range_count
+        self.write_regions = write_regions
+        self.databases: dict[str, Database] = {}
+        self._numbers = itertools.count(1)
+
+    def properties(self, url: str) -> dict[str, Any]:
+        """The account as its root resource shows it; every region is at `url`."""
+        regions = [{"name": name, "databaseAccountEndpoint": f"{url}/"} for name in self.write_regions]
+        return {
+            "_self": "",
+            "id": "zekt-sandbox",
+            "_rid": "zekt-sandbox",
+            "media": "//media/",
+            "addresses": "//addresses/",
+            "_dbs": "//dbs/",
+            "writableLocations": regions,
+            "readableLocations": regions,
+            "enableMultipleWriteLocations": len(regions) > 1,
+            "userConsistencyPolicy": {"defaultConsistencyLevel": "Session"},
+            "queryEngineConfiguration": "{}",
+        }
+
+    def create_database(self, name: str) -> Database:
+        """A new, empty database.
+
+        Raises:
+            CosmosError: 409, it exists.
+        """
+        if name in self.databases:
+            raise conflict()
+        database = self.databases[name] = Database(next(self._numbers), name, self.clock)
+        return database
+
+    def create_container(self, database: Database, definition: dict[str, Any]) -> Container:
+        """A new, empty container.
+
+        Raises:
+            CosmosError: 409, it exists; 400, it needs what this stand-in does not have.
+        """
+        name = definition.get("id")
+        if not isinstance(name, str) or not name:
+            raise bad_request("The input content is invalid because the required properties - 'id; ' - are missing")
+        if name in database.containers:
+            raise conflict()
+        container = Container(
+            database.number,
+            next(database.container_numbers),
+            {"partitionKey": _PARTITION_KEY, **definition},
+            clock=self.clock,
+            range_count=self.range_count,
+        )
+        database.containers[name] = container
+        return container
+
+    def database(self, name: str) -> Database:
+        """The database with this id or `_rid`.
+
+        Raises:
+            CosmosError: 404.
+        """
+        found = self.databases.get(name) or next((db for db in self.databases.values() if db.rid == name), None)
+        if found is None:
+            raise not_found()
+        return found
+
+    def container(self, database: str, name: str) -> Container:
+        """The container with these ids or `_rid`s.
+
+        Raises:
+            CosmosError: 404, the container is missing; with substatus 1003, its database is.
+        """
+        owner = self.databases.get(database) or next((db for db in self.databases.values() if db.rid == database), None)
+        if owner is None:
+            raise owner_not_found()
+        found = owner.containers.get(name) or next((c for c in owner.containers.values() if c.rid == name), None)
+        if found is None:
+            raise not_found()
+        return found

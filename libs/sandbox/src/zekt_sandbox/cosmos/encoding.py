@@ -1,0 +1,5 @@
+"""JSON as it goes over the wire."""
+
+import json
+
+encode = json.JSONEncoder(separators=(",", ":")).encode

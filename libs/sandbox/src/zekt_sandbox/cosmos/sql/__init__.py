@@ -1,0 +1,1 @@
+"""The subset of Cosmos SQL that the stand-in answers."""

@@ -1,0 +1,70 @@
+"""Controls over people: who they are, what they may do, and what they let the App do."""
+
+from collections.abc import Sequence
+from typing import TypedDict, Unpack
+
+from zekt_sandbox.github.core import Core
+from zekt_sandbox.github.errors import InvalidControlError
+from zekt_sandbox.github.model import Account
+from zekt_sandbox.github.user_tokens import UserToken
+
+
+class PersonOptions(TypedDict, total=False):
+    """What may be said of a new user."""
+
+    id: int
+    name: str
+    email: str
+
+
+class PeopleControls:
+    """Makes people and their permissions, and signs them in without a browser."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create_user(self, login: str, **options: Unpack[PersonOptions]) -> Account:
+        """A new user.
+
+        Raises:
+            InvalidControlError: the login or the id is taken.
+        """
+        number = options.get("id") or self._core.state.ids.next("account")
+        user = Account(number, login, "User", options.get("name"), options.get("email"))
+        return self._core.state.add_account(user)
+
+    def set_membership(self, organization: str, login: str, membership: str) -> None:
+        """Make a person an admin or a member of an organisation, or neither (`none`).
+
+        Raises:
+            UnknownNameError: there is no such organisation or person.
+            InvalidControlError: there is no such membership.
+        """
+        self._core.state.people.set_membership(self._core.state.account(organization), self._person(login), membership)
+
+    def set_permission(self, full_name: str, login: str, permission: str) -> None:
+        """Give a person `read`, `write`, `admin` or `none` in one repository.
+
+        Raises:
+            UnknownNameError: there is no such repository or person.
+            InvalidControlError: there is no such permission.
+        """
+        self._core.state.people.set_permission(self._core.state.repository(full_name), self._person(login), permission)
+
+    def mint_user_token(self, login: str) -> UserToken:
+        """A user access token and its refresh token, as a sign-in would give.
+
+        Raises:
+            UnknownNameError: there is no such person.
+        """
+        return self._core.oauth.tokens.issue(self._person(login))
+
+    def set_callback_urls(self, urls: Sequence[str]) -> None:
+        """Register the App's callback URLs; a redirect URI must be one of them, to the letter."""
+        self._core.state.app.callback_urls = tuple(urls)
+
+    def _person(self, login: str) -> Account:
+        found = self._core.state.account(login)
+        if found.type != "User":
+            raise InvalidControlError(f"{login!r} is an organisation")
+        return found
