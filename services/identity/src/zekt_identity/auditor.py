@@ -1,0 +1,92 @@
+"""Notes what happened, durably, before the caller goes on; what was noted already costs nothing."""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from zekt_common.clock import Clock, utc_now
+from zekt_common.errors import StreamConflict
+from zekt_identity import audit
+from zekt_identity.audit import AccessRefused, TokenGiven, TokenKind
+from zekt_identity.identity_event import IdentityEvent
+from zekt_identity.ledger import Ledger
+
+REMEMBERED: Final = 10_000
+REFUSALS_PER_MINUTE: Final = 300
+_OVERFLOW: Final = "elsewhere"
+_UNKNOWN: Final = "unknown"
+
+
+class Auditor:
+    """The audit of this process; names of streams keep replicas from noting the same twice."""
+
+    def __init__(self, ledger: Ledger, *, clock: Clock = utc_now) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._noted: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
+        self._refusals = (audit.minute_of(clock()), 0)
+
+    async def token_given(  # noqa: PLR0913 - who, what for, which token, to what
+        self,
+        *,
+        caller: str,
+        origin: str,
+        kind: TokenKind,
+        purpose: str,
+        token_sha256: str,
+        account_id: int,
+        installation_id: int | None = None,
+        repository_ids: Sequence[int] = (),
+    ) -> None:
+        """Note a token's first use by this caller for this purpose, and further ones once a minute."""
+        now = self._clock()
+        first = audit.stream_of("first", caller, purpose, token_sha256)
+        minute = audit.minute_of(now)
+        again = audit.stream_of("again", caller, purpose, kind, account_id, installation_id, minute)
+        is_new = first not in self._noted or not self._noted[first].done()
+        event = TokenGiven(
+            account_id=account_id,
+            actor=caller,
+            origin=origin,
+            at=now if is_new else minute,
+            kind=kind,
+            purpose=purpose,
+            is_new=is_new,
+            installation_id=installation_id,
+            repository_ids=tuple(repository_ids),
+        )
+        await self._once(first if is_new else again, event)
+
+    async def refused(self, *, route: str, error: str, origin: str, account_id: int = audit.NOBODY) -> None:
+        """Note a refusal, once a minute for each route, code, account and network; a flood from many is cut short."""
+        minute = audit.minute_of(self._clock())
+        if self._is_flooded(minute):
+            route, origin, account_id = "", _OVERFLOW, audit.NOBODY
+        event = AccessRefused(account_id=account_id, actor=_UNKNOWN, origin=origin, at=minute, route=route, error=error)
+        await self._once(audit.stream_of("refused", route, error, origin, account_id, minute), event)
+
+    def _is_flooded(self, minute: datetime) -> bool:
+        """Count the refusals of this minute."""
+        counted, refusals = self._refusals
+        self._refusals = (minute, refusals + 1 if counted == minute else 1)
+        return self._refusals[1] > REFUSALS_PER_MINUTE
+
+    async def _once(self, stream: str, event: IdentityEvent) -> None:
+        task = self._noted.get(stream)
+        if task is None:
+            task = self._noted[stream] = asyncio.create_task(self._note(stream, event))
+            task.add_done_callback(lambda done: self._forget_failed(stream, done))
+            if len(self._noted) > REMEMBERED:
+                self._noted.popitem(last=False)
+        await asyncio.shield(task)
+
+    async def _note(self, stream: str, event: IdentityEvent) -> None:
+        with contextlib.suppress(StreamConflict):  # another replica has noted it
+            await self._ledger.note(stream, event)
+
+    def _forget_failed(self, stream: str, done: asyncio.Task[None]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._noted.pop(stream, None)

@@ -1,0 +1,101 @@
+"""Identity's views of its own events: what happened by account, and what ended before its time.
+
+| Partition | Id | For |
+|---|---|---|
+| `audit/{account id}` | time, event | `GET /api/audit` |
+| `ended-sessions` | end of the session's life, id | the public key set |
+| `ended-accounts` | end of the sessions' life, account id | the public key set |
+| `due` | time, stream | erasing what is personal |
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from zekt_common.clock import to_micros
+from zekt_common.envelope import Envelope
+from zekt_common.kit.sweeper import due
+from zekt_common.ports import Put, Remove
+from zekt_common.schemas import Schemas
+from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, SessionsRevoked
+from zekt_identity.audit import AUDIT_SCHEMAS
+from zekt_identity.identity_event import IdentityEvent
+from zekt_identity.session import SESSION_LIFE, SESSION_SCHEMAS, SessionEnded
+
+ENDED_SESSIONS: Final = "ended-sessions"
+ENDED_ACCOUNTS: Final = "ended-accounts"
+PARTITIONS: Final = (ENDED_SESSIONS, ENDED_ACCOUNTS)
+_SCHEMAS: Final = Schemas([*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS])
+_NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
+_PREFIX: Final = "dev.zekt."
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what, when, from where."""
+
+    at: datetime
+    action: str
+    actor: str
+    origin: str
+    details: dict[str, Any]
+
+
+class EndedAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """The account's sessions that began until `at` count no more."""
+
+    account_id: int
+    at: datetime
+
+
+def audit_of(account_id: int) -> str:
+    """Return the partition of what happened to the account."""
+    return f"audit/{account_id}"
+
+
+def place(moment: datetime, rest: object) -> str:
+    """Return the id of a document that is listed by time."""
+    return f"{to_micros(moment):016d}:{rest}"
+
+
+def project(envelope: Envelope) -> Sequence[Put | Remove]:
+    """Return what the stored event changes in the views."""
+    if envelope.type not in _SCHEMAS:
+        return []
+    event = _SCHEMAS.decode(envelope)
+    if not isinstance(event, IdentityEvent):
+        return []
+    return [_audited(envelope, event), *_ended(event), *_due(envelope, event)]
+
+
+def _audited(envelope: Envelope, event: IdentityEvent) -> Put:
+    fields = msgspec.to_builtins(event, builtin_types=(datetime,))
+    entry = AuditEntry(
+        at=event.at,
+        action=event.TYPE.removeprefix(_PREFIX),
+        actor=event.actor,
+        origin=event.origin,
+        details={name: value for name, value in fields.items() if name not in _NOT_TOLD and value is not None},
+    )
+    id_ = place(event.at, envelope.id.replace("/", ":"))
+    return Put(partition=audit_of(event.account_id), id=id_, body=msgspec.json.encode(entry))
+
+
+def _ended(event: IdentityEvent) -> list[Put | Remove]:
+    match event:
+        case SessionEnded():
+            return [Put(partition=ENDED_SESSIONS, id=place(event.ends_at, event.session_id), body=b"{}")]
+        case SessionsRevoked() | AccountLeft():
+            return [_account_ended(event.account_id, event.at)]
+        case _:
+            return []
+
+
+def _account_ended(account_id: int, at: datetime) -> Put:
+    body = msgspec.json.encode(EndedAccount(account_id=account_id, at=at))
+    return Put(partition=ENDED_ACCOUNTS, id=place(at + SESSION_LIFE, account_id), body=body)
+
+
+def _due(envelope: Envelope, event: IdentityEvent) -> list[Put | Remove]:
+    return [due(envelope.stream, event.at)] if isinstance(event, AccountLeft) else []
