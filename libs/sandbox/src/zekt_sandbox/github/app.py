@@ -4,11 +4,13 @@ from aiohttp import web
 
 from zekt_sandbox.github import (
     actions,
+    applications,
     dispatches,
     hooks,
     installations,
     issuer,
     login,
+    login_device,
     login_tokens,
     repositories,
     users,
@@ -18,8 +20,8 @@ from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.gateway import gateway
 
 _MAX_BODY_BYTES = 10 * 2**20
-_API = (dispatches, installations, repositories, users, actions, hooks)
-_WEB = (login, login_tokens, issuer)
+_API = (dispatches, installations, repositories, users, actions, hooks, applications)
+_WEB = (login, login_tokens, login_device, issuer)
 _ROUTES = [module.routes for module in (*_API, *_WEB)]
 
 

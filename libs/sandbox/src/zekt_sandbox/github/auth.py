@@ -58,6 +58,8 @@ class Authenticator:
 
     def actor(self, request: web.Request) -> str:
         """Whose rate limit the request uses; nothing is verified here."""
+        if request.path.startswith(f"/applications/{self._state.app.client_id}/"):
+            return f"app ID {self._state.app.id}"
         credential = bearer(request)
         if credential is None:
             return ANONYMOUS

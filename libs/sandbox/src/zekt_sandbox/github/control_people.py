@@ -6,7 +6,7 @@ from zekt_sandbox.github.control_body import Body, controls
 from zekt_sandbox.github.core import CORE
 from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.login_tokens import token_json
-from zekt_sandbox.github.people_controls import PersonOptions
+from zekt_sandbox.github.people_controls import DeviceFlowOptions, PersonOptions
 from zekt_sandbox.github.resources import account_json
 
 routes = web.RouteTableDef()
@@ -63,3 +63,25 @@ async def set_callback_urls(request: web.Request) -> web.Response:
         raise InvalidControlError("'urls' is a list of strings")
     controls(request).set_callback_urls(urls)
     return web.json_response({"urls": list(request.config_dict[CORE].state.app.callback_urls)})
+
+
+@routes.put("/device_flow")
+async def set_device_flow(request: web.Request) -> web.Response:
+    """Allow the device flow or not, and pace it."""
+    body = await Body.read(request)
+    controls(request).set_device_flow(**body.rest(DeviceFlowOptions))
+    return web.Response(status=204)
+
+
+@routes.post("/device")
+async def answer_device(request: web.Request) -> web.Response:
+    """Type in a device's code as a person."""
+    body = await Body.read(request)
+    user_code, login, authorize = (
+        body.required("user_code"),
+        body.required("login"),
+        body.optional("authorize", default=True),
+    )
+    body.end()
+    controls(request).answer_device(user_code, login, authorize=authorize)
+    return web.Response(status=204)

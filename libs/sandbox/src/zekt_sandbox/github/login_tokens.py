@@ -10,7 +10,6 @@ from zekt_sandbox.github.oauth_messages import OAuthError, answer, incorrect_cli
 from zekt_sandbox.github.user_tokens import REFRESH_TOKEN_LIFE_S, USER_TOKEN_LIFE_S, UserToken
 
 routes = web.RouteTableDef()
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @routes.post("/login/oauth/access_token")
@@ -42,6 +41,8 @@ def _grant(core: Core, asked: dict[str, str]) -> UserToken:
     match asked.get("grant_type", "authorization_code"):
         case "authorization_code":
             return _by_code(core, asked, with_secret=with_secret)
+        case "urn:ietf:params:oauth:grant-type:device_code":
+            return core.oauth.tokens.issue(core.oauth.devices.poll(asked.get("device_code", "")), by_device=True)
         case "refresh_token":
             return core.oauth.tokens.refresh(asked.get("refresh_token", ""), with_secret=with_secret)
         case _:

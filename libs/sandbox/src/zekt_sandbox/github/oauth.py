@@ -2,6 +2,7 @@
 
 from zekt_sandbox.github.authorization_codes import AuthorizationCodes
 from zekt_sandbox.github.clock import Clock
+from zekt_sandbox.github.device_codes import DeviceCodes
 from zekt_sandbox.github.user_tokens import UserTokens
 
 
@@ -16,3 +17,4 @@ class OAuth:
         """Forget every token and every code."""
         self.tokens = UserTokens(self._clock)
         self.codes = AuthorizationCodes(self._clock)
+        self.devices = DeviceCodes(self._clock)

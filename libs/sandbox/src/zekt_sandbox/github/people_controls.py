@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
 from zekt_sandbox.github.core import Core
+from zekt_sandbox.github.device_codes import DEFAULT_INTERVAL_S
 from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.model import Account
 from zekt_sandbox.github.user_tokens import UserToken
@@ -15,6 +16,13 @@ class PersonOptions(TypedDict, total=False):
     id: int
     name: str
     email: str
+
+
+class DeviceFlowOptions(TypedDict, total=False):
+    """How the device flow goes: whether at all, and how many seconds a device waits between two polls."""
+
+    enabled: bool
+    interval_s: int
 
 
 class PeopleControls:
@@ -62,6 +70,21 @@ class PeopleControls:
     def set_callback_urls(self, urls: Sequence[str]) -> None:
         """Register the App's callback URLs; a redirect URI must be one of them, to the letter."""
         self._core.state.app.callback_urls = tuple(urls)
+
+    def set_device_flow(self, **options: Unpack[DeviceFlowOptions]) -> None:
+        """Allow the device flow or not, and pace it; what is left out is as at GitHub."""
+        devices = self._core.oauth.devices
+        devices.enabled = options.get("enabled", True)
+        devices.interval_s = options.get("interval_s", DEFAULT_INTERVAL_S)
+
+    def answer_device(self, user_code: str, login: str, *, authorize: bool = True) -> None:
+        """Type in the code that a device shows, as the person called `login`, and authorise or decline.
+
+        Raises:
+            UnknownNameError: there is no such person, or no device waits for the code.
+        """
+        person = self._person(login)
+        self._core.oauth.devices.answer(user_code, person if authorize else None)
 
     def _person(self, login: str) -> Account:
         found = self._core.state.account(login)
