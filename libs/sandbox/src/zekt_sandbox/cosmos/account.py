@@ -73,8 +73,8 @@ class Account:
         if name in database.containers:
             raise conflict()
         container = Container(
-            database.number,
-            next(database.container_numbers),
+            f"dbs/{database.properties['id']}/colls/{name}",
+            (database.number, next(database.container_numbers)),
             {"partitionKey": _PARTITION_KEY, **definition},
             clock=self.clock,
             range_count=self.range_count,

@@ -30,7 +30,7 @@ def session(container: Container, key_range: KeyRange) -> dict[str, str]:
         "x-ms-session-token": f"{key_range.id}:-1#{key_range.lsn}",
         "x-ms-documentdb-partitionkeyrangeid": key_range.id,
         "lsn": str(key_range.lsn),
-        "x-ms-alt-content-path": container.alt_path,
+        "x-ms-alt-content-path": container.path,
     }
 
 

@@ -26,21 +26,22 @@ class Container:
     """Items by partition key and id; `changes` counts everything that could alter a query's result."""
 
     def __init__(
-        self, database: int, number: int, definition: dict[str, Any], *, clock: Clock, range_count: int
+        self, path: str, numbers: tuple[int, int], definition: dict[str, Any], *, clock: Clock, range_count: int
     ) -> None:
         _refuse_unsupported(definition)
-        self.rid = resource_id(database, number)
-        self.link = f"dbs/{resource_id(database)}/colls/{self.rid}/"
+        self.path = path
+        self.rid = resource_id(*numbers)
+        self.link = f"dbs/{resource_id(numbers[0])}/colls/{self.rid}/"
         self.ranges = even_ranges(range_count)
         self.generation = 1
         self.changes = 0
         self.results: dict[Any, Any] = {}
         self.clock = clock
-        self._numbers = (database, number)
+        self._numbers = numbers
         self._item_numbers = itertools.count(1)
         self._next_range = range_count
         self._partitions: dict[str, LogicalPartition] = {}
-        self._path = definition["partitionKey"]["paths"][0].strip("/").split("/")
+        self._key_path = definition["partitionKey"]["paths"][0].strip("/").split("/")
         own = {"_rid": self.rid, "_self": self.link, "_etag": new_etag(), "_ts": int(clock.now())}
         self.properties = {"indexingPolicy": _DEFAULT_INDEXING, **definition, **own}
 
@@ -61,7 +62,7 @@ class Container:
     def partition_key_of(self, body: dict[str, Any]) -> Any:
         """The value at the partition key's path; undefined is the empty object, as in the header."""
         value: Any = body
-        for step in self._path:
+        for step in self._key_path:
             value = value.get(step, _UNDEFINED) if isinstance(value, dict) else _UNDEFINED
         return value
 
@@ -152,7 +153,7 @@ class Container:
         return halves[0].id, halves[1].id
 
     def _widest(self) -> KeyRange:
-        return max(self.ranges, key=KeyRange.width)
+        return max(self.ranges, key=lambda held: held.width)
 
     def _purge(self, item: Item) -> None:
         del item.partition.items[item.id]

@@ -65,6 +65,11 @@ class KeyRange:
             self.log = [kept for kept in self.log if not kept.superseded]
             self._superseded = 0
 
+    @property
+    def width(self) -> int:
+        """How much of the key space the range covers."""
+        return _position(self.high) - _position(self.low)
+
     def halves(self, next_id: int) -> tuple["KeyRange", "KeyRange"]:
         """The two ranges of a split; both go on from this one's sequence and log."""
         middle = f"{(_position(self.low) + _position(self.high)) // 2:0{_KEY_DIGITS}X}"

@@ -1,4 +1,4 @@
-"""Queries and their pages: one ordered result is kept while nothing changes, and continued by key when something did."""
+"""Queries and their pages: an ordered result is kept while nothing changes, and continued by key when something did."""
 
 import json
 from typing import Any
@@ -64,9 +64,7 @@ def _page(container: Container, call: Call, body: dict[str, Any]) -> Answer:
     return Answer(200, listing(container.rid, "Documents", texts), headers)
 
 
-def _rows(
-    container: Container, scope: Scope, select: Select, asked: tuple[str, dict[str, Any]]
-) -> list[Row[Item]]:
+def _rows(container: Container, scope: Scope, select: Select, asked: tuple[str, dict[str, Any]]) -> list[Row[Item]]:
     key = (asked[0], encode(asked[1]), scope.identity, container.changes)
     kept: list[Row[Item]] | None = container.results.get(key)
     if kept is None:

@@ -60,20 +60,26 @@ class ExpressionParser:
         """
         first = self.cursor.position
         token = self.cursor.take()
-        match token.kind, token.text:
-            case "sign", "(":
-                return self._bracketed()
-            case "sign", "-":
-                return _negated(self.value())
-            case "sign", "[":
-                return self._array()
-            case "sign", "{":
-                return self._object()
-            case "parameter", name:
-                return lambda _, context: context.parameters.get(name, UNDEFINED)
-            case "word", word:
-                return self._named(word, first)
+        match token.kind:
+            case "sign":
+                return self._opened(token)
+            case "parameter":
+                return lambda _, context: context.parameters.get(token.text, UNDEFINED)
+            case "word":
+                return self._named(token.text, first)
         return _constant(_literal(token))
+
+    def _opened(self, token: Token) -> Evaluate:
+        match token.text:
+            case "(":
+                return self._bracketed()
+            case "-":
+                return _negated(self.value())
+            case "[":
+                return self._array()
+            case "{":
+                return self._object()
+        raise SqlError(f"Syntax error near {token.text!r}")
 
     def _conjunction(self) -> Evaluate:
         result = self._negation()
@@ -123,9 +129,7 @@ class ExpressionParser:
 
     def _array(self) -> Evaluate:
         parts = self._list("]")
-        return lambda item, context: [
-            value for part in parts if (value := part(item, context)) is not UNDEFINED
-        ]
+        return lambda item, context: [value for part in parts if (value := part(item, context)) is not UNDEFINED]
 
     def _object(self) -> Evaluate:
         parts: list[tuple[str, Evaluate]] = []

@@ -58,7 +58,9 @@ def _rewritten(select: Select, top: int | None, offset: int | None, limit: int |
         keys = ", ".join(f'{{"item": {by.source}}}' for by in select.order)
         sorting = ", ".join(f"{by.source} {'DESC' if by.descending else 'ASC'}" for by in select.order)
         rid = f"{select.alias}._rid"
-        return f"{head} {rid}, [{keys}] AS orderByItems, {_payload(select)} AS payload {source} ORDER BY {sorting}{tail}"
+        return (
+            f"{head} {rid}, [{keys}] AS orderByItems, {_payload(select)} AS payload {source} ORDER BY {sorting}{tail}"
+        )
     return f"{head} {'*' if select.star else f'VALUE {_payload(select)}'} {source}{tail}" if tail else ""
 
 

@@ -78,7 +78,11 @@ class _StatementParser:
         if self._cursor.take_word("AS"):
             return self._cursor.take().text
         following = self._cursor.token
-        return self._cursor.take().text if following.kind == "word" and following.text.upper() not in _AFTER_FROM else alias
+        return (
+            self._cursor.take().text
+            if following.kind == "word" and following.text.upper() not in _AFTER_FROM
+            else alias
+        )
 
     def _where(self) -> tuple[Evaluate | None, str]:
         if not self._cursor.take_word("WHERE"):

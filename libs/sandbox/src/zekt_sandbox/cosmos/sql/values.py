@@ -16,27 +16,14 @@ class _Undefined:
 
 
 UNDEFINED: Final = _Undefined()
-_BOOL, _NUMBER, _STRING = 2, 3, 4
+_BOOL, _NUMBER, _STRING, _OBJECT = 2, 3, 4, 6
+_RANKS = {_Undefined: 0, type(None): 1, bool: _BOOL, int: _NUMBER, float: _NUMBER, str: _STRING, list: 5}
 _ORDERED = (_BOOL, _NUMBER, _STRING)
 
 
 def type_rank(value: Any) -> int:
     """The place of the value's type in ORDER BY: undefined, null, bool, number, string, array, object."""
-    match value:
-        case _Undefined():
-            return 0
-        case None:
-            return 1
-        case bool():
-            return _BOOL
-        case int() | float():
-            return _NUMBER
-        case str():
-            return _STRING
-        case list():
-            return 5
-        case _:
-            return 6
+    return _RANKS.get(type(value), _OBJECT)
 
 
 def is_number(value: Any) -> bool:
