@@ -19,6 +19,10 @@ help: ## List these commands
 .PHONY: setup
 setup: .venv/.ready ## Create .venv with everything the project needs
 
+.PHONY: azurite
+azurite: ## Install the Blob Storage emulator for the Azure tests (needs Node 20 or newer)
+	@cd tools/azurite && npm ci --ignore-scripts --no-audit --no-fund --silent
+
 .PHONY: up
 up: setup ## Run the whole suite with a GitHub stand-in
 	@$(BIN)/zekt up --sandbox

@@ -1,0 +1,123 @@
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from zekt_common.adapters.blob_container import CONTAINER, LIFECYCLE_POLICY, BlobConnection, BlobContainer
+from zekt_common.adapters.blob_payloads import BlobPayloads
+from zekt_common.adapters.embedded import open_backend
+from zekt_common.errors import BackendUnavailable, PayloadNotFound
+from zekt_common.ports import Keys
+from zekt_common.ports.payloads import RETENTION
+from zekt_sandbox.azurite import Azurite
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+async def keys(tmp_path: Path) -> AsyncIterator[Keys]:
+    async with open_backend(tmp_path, "ingress") as backend:
+        yield backend.keys
+
+
+@pytest.fixture
+async def container(azurite: Azurite) -> AsyncIterator[BlobContainer]:
+    connection = BlobConnection(connection_string=azurite.connection_string)
+    async with BlobContainer(connection) as opened:
+        await opened.ensure()
+        yield opened
+
+
+@pytest.fixture
+def account() -> int:
+    """An account of the test's own: the emulator is shared."""
+    return secrets.randbelow(2**53)
+
+
+async def test_what_is_stored_does_not_show_what_it_holds(container: BlobContainer, keys: Keys, account: int) -> None:
+    ref = await BlobPayloads(container, keys).put(account, b"ghs_abc" * 1000)
+    found = await container.read(f"{account}/{ref.sha256}")
+    assert found is not None
+    assert b"ghs_abc" not in found[1]
+    assert len(found[1]) < 200
+
+
+async def test_a_changed_blob_is_damaged_and_so_is_one_of_another_place(
+    container: BlobContainer, keys: Keys, account: int
+) -> None:
+    payloads = BlobPayloads(container, keys)
+    ref = await payloads.put(account, b"one")
+    other = "0" * 64
+    found = await container.read(f"{account}/{ref.sha256}")
+    assert found is not None
+    await container.create(f"{account}/{other}", found[1], found[0].expires_at)
+    with pytest.raises(PayloadNotFound, match="damaged"):
+        await payloads.get(account, other)
+
+
+async def test_racing_puts_of_one_payload_keep_the_longest_expiry(
+    container: BlobContainer, keys: Keys, account: int
+) -> None:
+    clock = ManualClock()
+    payloads = BlobPayloads(container, keys, clock=clock)
+    refs = await asyncio.gather(*(payloads.put(account, b"x", retention=timedelta(days=1 + n % 8)) for n in range(24)))
+    longest = clock() + timedelta(days=8)
+    assert max(ref.expires_at for ref in refs) == longest
+    assert (await payloads.put(account, b"x", retention=timedelta(days=1))).expires_at == longest
+
+
+async def test_a_blob_extended_since_it_was_listed_survives_the_purge(
+    container: BlobContainer, keys: Keys, account: int
+) -> None:
+    payloads = BlobPayloads(container, keys)
+    ref = await payloads.put(account, b"x", retention=timedelta(days=1))
+    listed = await container.find(f"{account}/{ref.sha256}")
+    assert listed is not None
+    await payloads.put(account, b"x", retention=timedelta(days=2))
+    assert not await container.delete(listed)
+    assert await payloads.get(account, ref.sha256) == b"x"
+
+
+async def test_the_storage_account_deletes_nothing_before_it_expires(
+    container: BlobContainer, keys: Keys, account: int
+) -> None:
+    (rule,) = LIFECYCLE_POLICY["rules"]
+    assert rule["definition"] == {
+        "filters": {"blobTypes": ["blockBlob"], "prefixMatch": [f"{CONTAINER}/"]},
+        "actions": {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": RETENTION.days}}},
+    }
+    with pytest.raises(ValueError, match="90 days at most"):
+        await BlobPayloads(container, keys).put(account, b"x", retention=RETENTION + timedelta(seconds=1))
+
+
+async def test_a_wrong_key_is_refused_by_name_and_without_the_key(azurite: Azurite, keys: Keys) -> None:
+    wrong = azurite.connection_string.replace(azurite.key, "d3Jvbmc=")
+    async with BlobContainer(BlobConnection(connection_string=wrong)) as container:
+        with pytest.raises(BackendUnavailable, match=r"ZEKT_BLOB_CONNECTION: 127.* refuses us.*403") as refused:
+            await BlobPayloads(container, keys).put(7, b"x")
+    assert "d3Jvbmc" not in str(refused.value)
+
+
+async def test_a_missing_container_is_not_a_missing_payload(azurite: Azurite, keys: Keys) -> None:
+    connection = BlobConnection(connection_string=azurite.connection_string)
+    async with BlobContainer(connection, name="absent") as container:
+        assert not await container.exists()
+        for attempt in (BlobPayloads(container, keys).put(7, b"x"), BlobPayloads(container, keys).get(7, "0" * 64)):
+            with pytest.raises(BackendUnavailable, match=r"no container absent .*zekt provision"):
+                await attempt
+
+
+async def test_an_unreachable_account_is_named(unused_tcp_port: int) -> None:
+    connection = BlobConnection(url=f"http://127.0.0.1:{unused_tcp_port}/zekt")
+    async with BlobContainer(connection) as container:
+        with pytest.raises(BackendUnavailable, match=r"ZEKT_BLOB_URL: 127\.0\.0\.1:.* cannot be reached"):
+            await container.exists()
