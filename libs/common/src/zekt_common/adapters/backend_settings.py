@@ -46,9 +46,7 @@ def _refuse_stray(reader: EnvironmentReader) -> None:
     """Refuse to keep on this machine what somebody meant for Azure."""
     stray = [name for name in _ONLY_AZURE if reader.optional(name)]
     if stray:
-        reader.reject(
-            BACKEND, f"is not set, but {', '.join(stray)} {'are' if len(stray) > 1 else 'is'}: set it to azure"
-        )
+        reader.reject(BACKEND, f"is not set in spite of {', '.join(stray)}: set it to azure or sqlite")
 
 
 def _master_key(reader: EnvironmentReader) -> bytes:
