@@ -1,0 +1,160 @@
+"""The bus on Service Bus: a topic for each publishing service, a subscription for each consuming one.
+
+Every topic has one sender and every subscription one receiver in a process, each with a connection of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+
+from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
+
+from zekt_common.adapters.servicebus_connection import ServiceBusConnection
+from zekt_common.adapters.servicebus_link import LOOK_S, SubscriptionLink
+from zekt_common.adapters.servicebus_messages import dead_letter, message_id, outgoing
+from zekt_common.adapters.servicebus_receiver import SubscriptionReceiver
+from zekt_common.adapters.servicebus_sender import FRESH_S, TopicSender
+from zekt_common.clock import Clock, utc_now
+from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS, Subscription
+from zekt_common.errors import UnknownSubscription
+from zekt_common.ports.bus import EVERYONE, DeadLetter, OutgoingMessage, Receiver
+
+__all__ = ["ServiceBusBus", "open_servicebus_bus"]
+
+DEAD_LETTER_PAGE = 250
+
+
+@asynccontextmanager
+async def open_servicebus_bus(
+    connection: ServiceBusConnection,
+    *,
+    publishes_to: Collection[str] = (),
+    clock: Clock = utc_now,
+    look_s: float = LOOK_S,
+) -> AsyncIterator["ServiceBusBus"]:
+    """Open the bus, with the senders of the topics that it is going to publish to.
+
+    Raises:
+        SettingsError: the connection's settings are malformed.
+        BackendUnavailable: the namespace cannot be reached, refuses the credential or lacks one of the topics.
+    """
+    bus = ServiceBusBus(connection, clock=clock, look_s=look_s)
+    try:
+        await bus.open(publishes_to)
+        yield bus
+    finally:
+        await bus.close()
+
+
+class ServiceBusBus:
+    """The `Bus` port over one namespace. Receivers open when they are first used, and so do further topics' senders.
+
+    `look_s` is how long a receiver looks for messages at a time, `fresh_s` how long an idle sender is trusted.
+    """
+
+    def __init__(  # noqa: PLR0913 - the optional ones are tuning
+        self,
+        connection: ServiceBusConnection,
+        *,
+        clock: Clock = utc_now,
+        topics: Collection[str] = TOPICS,
+        subscriptions: Sequence[Subscription] = SUBSCRIPTIONS,
+        look_s: float = LOOK_S,
+        fresh_s: float = FRESH_S,
+    ) -> None:
+        self._connection = connection
+        self._client = connection.client()
+        self._clock = clock
+        self._look_s, self._fresh_s = look_s, fresh_s
+        self._subscriptions: dict[str, dict[str, Subscription]] = {topic: {} for topic in topics}
+        for subscription in subscriptions:
+            self._subscriptions[subscription.topic][subscription.name] = subscription
+        self._senders: dict[str, TopicSender] = {}
+        self._links: dict[Subscription, SubscriptionLink] = {}
+        self._receivers: dict[Subscription, SubscriptionReceiver] = {}
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a topic or subscription in use cannot be reached; None while all can."""
+        used: list[TopicSender | SubscriptionLink] = [*self._senders.values(), *self._links.values()]
+        return next((each.trouble for each in used if each.trouble is not None), None)
+
+    async def open(self, topics: Collection[str]) -> None:
+        """Open the senders of these topics.
+
+        Raises:
+            BackendUnavailable: one cannot be reached.
+        """
+        await asyncio.gather(*(self._sender(topic).open() for topic in topics))
+
+    async def close(self) -> None:
+        """Close all links at once; what was received and not settled stays locked until its lock expires."""
+        senders = [sender.close() for sender in self._senders.values()]
+        await asyncio.gather(*senders, *(link.close() for link in self._links.values()))
+        await self._client.close()
+
+    async def publish(self, topic: str, messages: Sequence[OutgoingMessage], /) -> None:
+        """Publish in as few batches as the size limit allows; each is taken whole, and a repeat of all is harmless."""
+        for message in messages:
+            self._check_address(topic, message.to)
+        first_of_each = {message_id(message): message for message in reversed(messages)}
+        prepared = [outgoing(message) for message in reversed(first_of_each.values())]
+        if prepared:
+            await self._sender(topic).send(prepared)
+
+    def subscribe(self, topic: str, subscription: str, /) -> Receiver:
+        """Return the receiving end of one subscription, the same for everybody in this process."""
+        known = self._known(topic, subscription)
+        if known not in self._receivers:
+            link, sender = self._link(known), self._sender(topic)
+            self._receivers[known] = SubscriptionReceiver(link, sender, subscription, self._clock)
+        return self._receivers[known]
+
+    async def dead_letters(self, topic: str, subscription: str, /, *, limit: int = 100) -> list[DeadLetter]:
+        """Peek at the subscription's dead letters over a link of the moment, oldest first."""
+        self._known(topic, subscription)
+        peeked = await self._peek_dead_letters(topic, subscription)
+        letters = [dead_letter(message, topic, subscription) for message in peeked]
+        return sorted(letters, key=lambda letter: letter.at)[:limit]
+
+    async def _peek_dead_letters(self, topic: str, subscription: str) -> list[ServiceBusReceivedMessage]:
+        found: list[ServiceBusReceivedMessage] = []
+        with self._connection.translating():
+            async with self._client.get_subscription_receiver(
+                topic, subscription, sub_queue=ServiceBusSubQueue.DEAD_LETTER
+            ) as receiver:
+                first = 1
+                while page := await receiver.peek_messages(DEAD_LETTER_PAGE, sequence_number=first):
+                    found += page
+                    first = (page[-1].sequence_number or 0) + 1
+        return found
+
+    def _sender(self, topic: str) -> TopicSender:
+        if topic not in self._senders:
+            self._senders[topic] = TopicSender(
+                lambda: self._client.get_topic_sender(topic), self._connection, topic, fresh_s=self._fresh_s
+            )
+        return self._senders[topic]
+
+    def _link(self, subscription: Subscription) -> SubscriptionLink:
+        if subscription not in self._links:
+            topic, name = subscription.topic, subscription.name
+            self._links[subscription] = SubscriptionLink(
+                lambda: self._client.get_subscription_receiver(topic, name, socket_timeout=self._look_s),
+                self._connection,
+                f"{topic}/{name}",
+                look_s=self._look_s,
+            )
+        return self._links[subscription]
+
+    def _known(self, topic: str, name: str) -> Subscription:
+        try:
+            return self._subscriptions[topic][name]
+        except KeyError:
+            raise UnknownSubscription(f"the topology has no subscription {name!r} on topic {topic!r}") from None
+
+    def _check_address(self, topic: str, to: str) -> None:
+        if topic not in self._subscriptions:
+            raise UnknownSubscription(f"the topology has no topic {topic!r}")
+        if to != EVERYONE:
+            self._known(topic, to)

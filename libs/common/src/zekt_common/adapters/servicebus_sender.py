@@ -1,0 +1,126 @@
+"""A topic's sender: one at a time, in batches as large as they may be, and kept from going stale."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusSender
+from azure.servicebus.exceptions import MessageSizeExceededError
+
+from zekt_common.adapters.servicebus_connection import ATTEMPT_S, ServiceBusConnection
+from zekt_common.adapters.servicebus_handler import KeptHandler
+from zekt_common.adapters.servicebus_messages import too_large
+from zekt_common.adapters.servicebus_unpublished import peek_scheduled
+from zekt_common.errors import BackendUnavailable
+
+FRESH_S = 300.0
+
+
+class TopicSender:
+    """Sends to one topic. After `fresh_s` without a message the link is replaced, since the broker drops idle ones."""
+
+    def __init__(
+        self,
+        create: Callable[[], ServiceBusSender],
+        connection: ServiceBusConnection,
+        topic: str,
+        *,
+        fresh_s: float = FRESH_S,
+    ) -> None:
+        self._kept = KeptHandler(create, connection, topic)
+        self._connection = connection
+        self._fresh_s = fresh_s
+        self._turn = asyncio.Lock()
+        self._used_at = asyncio.get_running_loop().time()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last attempt failed; None if it did not."""
+        return self._kept.trouble
+
+    async def open(self) -> None:
+        """Connect, and from now on keep the link fresh.
+
+        Raises:
+            BackendUnavailable: the topic cannot be reached.
+        """
+        async with self._turn:
+            await self._kept.get()
+        self._keep()
+
+    async def send(self, messages: Sequence[ServiceBusMessage]) -> None:
+        """Send all, each batch whole; after an error repeat them all: what got there before is dropped as a duplicate.
+
+        Raises:
+            MessageTooLarge: one does not fit, and none was sent.
+            BackendUnavailable: not all were sent, as far as we know.
+        """
+        async with self._using() as sender:
+            for batch in await _fill(sender, messages):
+                await sender.send_messages(batch, timeout=ATTEMPT_S)
+
+    async def scheduled(self, *, first_sequence: int, limit: int) -> list[ServiceBusReceivedMessage]:
+        """Return a page of the messages that wait in the topic until they are due; none after the last.
+
+        Raises:
+            BackendUnavailable: the topic cannot be reached.
+        """
+        async with self._using() as sender:
+            return await peek_scheduled(sender, first_sequence=first_sequence, limit=limit)
+
+    async def close(self) -> None:
+        """Close the link."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        async with self._turn:
+            await self._kept.close()
+
+    @asynccontextmanager
+    async def _using(self) -> AsyncIterator[ServiceBusSender]:
+        self._keep()
+        async with self._turn:
+            sender = await self._kept.get()
+            try:
+                with self._connection.translating():
+                    yield sender
+            except BackendUnavailable as error:
+                await self._kept.fail(error)
+                raise
+            self._used_at = asyncio.get_running_loop().time()
+
+    def _keep(self) -> None:
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._stay_fresh())
+
+    async def _stay_fresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._fresh_s - (loop.time() - self._used_at))
+            if loop.time() - self._used_at < self._fresh_s:
+                continue
+            async with self._turn:
+                await self._kept.close()
+                with suppress(BackendUnavailable):  # noted; the next message tries again
+                    await self._kept.get()
+            self._used_at = loop.time()
+
+
+async def _fill(sender: ServiceBusSender, messages: Sequence[ServiceBusMessage]) -> list[ServiceBusMessageBatch]:
+    batches: list[ServiceBusMessageBatch] = []
+    for message in messages:
+        if not (batches and _fits(batches[-1], message)):
+            batches.append(await sender.create_message_batch())
+            if not _fits(batches[-1], message):
+                raise too_large(str(message.message_id))
+    return batches
+
+
+def _fits(batch: ServiceBusMessageBatch, message: ServiceBusMessage) -> bool:
+    try:
+        batch.add_message(message)
+    except MessageSizeExceededError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""What the Service Bus protocol offers and the SDK does itself, but does not publish: in this one place.
+
+Tests over a real socket hold each of these to what it promises, so that an update of the SDK cannot change it unseen.
+"""
+
+from typing import Any
+
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
+
+RELEASE_S = 10.0
+_NOTHING_FOUND = (202, 204)
+_FOUND = 200
+
+
+async def release(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage) -> None:
+    """End the message's lock at once, without counting a delivery as `abandon_message` does.
+
+    A message that came over a link since lost can only be abandoned.
+    """
+    try:
+        await receiver._handler.settle_messages_async(  # noqa: SLF001 - see above
+            message._delivery_id,  # noqa: SLF001 - see above
+            message._delivery_tag,  # noqa: SLF001 - see above
+            "released",
+            await_outcome=True,
+            outcome_timeout=RELEASE_S,
+        )
+    except Exception:  # noqa: BLE001 - whatever the reason, the broker knows whether the lock is still ours
+        await receiver.abandon_message(message)
+
+
+async def peek_scheduled(
+    sender: ServiceBusSender, *, first_sequence: int, limit: int
+) -> list[ServiceBusReceivedMessage]:
+    """Return messages that wait in the topic until they are due: no subscription shows them before."""
+    request = {"from-sequence-number": {"TYPE": "LONG", "VALUE": first_sequence}, "message-count": limit}
+    found: list[ServiceBusReceivedMessage] = await sender._mgmt_request_response_with_retry(  # noqa: SLF001 - see above
+        b"com.microsoft:peek-message", request, _peeked
+    )
+    return found
+
+
+def _peeked(status: int, message: Any, description: str, **_: Any) -> list[ServiceBusReceivedMessage]:
+    if status == _FOUND:
+        return [ServiceBusReceivedMessage.from_bytes(bytes(each[b"message"])) for each in message.value[b"messages"]]
+    if status in _NOTHING_FOUND:
+        return []
+    raise ValueError(f"peek answered {status}: {description}")
