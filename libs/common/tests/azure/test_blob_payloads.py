@@ -110,8 +110,8 @@ async def test_a_wrong_key_is_refused_by_name_and_without_the_key(azurite: Azuri
 async def test_a_missing_container_is_not_a_missing_payload(azurite: Azurite, keys: Keys) -> None:
     connection = BlobConnection(connection_string=azurite.connection_string)
     async with BlobContainer(connection, name="absent") as container:
-        assert not await container.exists()
-        for attempt in (BlobPayloads(container, keys).put(7, b"x"), BlobPayloads(container, keys).get(7, "0" * 64)):
+        payloads = BlobPayloads(container, keys)
+        for attempt in (payloads.put(7, b"x"), payloads.get(7, "0" * 64), container.check()):
             with pytest.raises(BackendUnavailable, match=r"no container absent .*zekt provision"):
                 await attempt
 
@@ -120,4 +120,4 @@ async def test_an_unreachable_account_is_named(unused_tcp_port: int) -> None:
     connection = BlobConnection(url=f"http://127.0.0.1:{unused_tcp_port}/zekt")
     async with BlobContainer(connection) as container:
         with pytest.raises(BackendUnavailable, match=r"ZEKT_BLOB_URL: 127\.0\.0\.1:.* cannot be reached"):
-            await container.exists()
+            await container.check()

@@ -1,13 +1,22 @@
 """What an engine gives a service: each port once, whatever stands behind it."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from zekt_common.ports import Bus, EventStore, Keys, Leases, Payloads, Views
 
 
+async def no_troubles() -> Sequence[str]:
+    """Find nothing wrong: what lies on this machine is there or fails with the request that needs it."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Backend:
-    """The ports of one service, whichever engine stands behind them."""
+    """The ports of one service, whichever engine stands behind them.
+
+    `troubles` says, a sentence each, what of the engine cannot be used right now.
+    """
 
     store: EventStore
     views: Views
@@ -15,3 +24,4 @@ class Backend:
     payloads: Payloads
     keys: Keys
     leases: Leases
+    troubles: Callable[[], Awaitable[Sequence[str]]] = no_troubles

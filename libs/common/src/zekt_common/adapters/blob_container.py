@@ -110,11 +110,14 @@ class BlobContainer:
                 return False
             return True
 
-    async def exists(self) -> bool:
-        """Return whether the container is there, asking once, without repeats."""
+    async def check(self) -> None:
+        """Pass if the container is there and may be read, asking once.
+
+        Raises:
+            BackendUnavailable: it is not, or the account cannot be reached.
+        """
         with self._translated():
-            found: bool = await self._client.exists(retry_total=0)
-            return found
+            await self._client.get_container_properties(retry_total=0)
 
     async def create(self, name: str, body: bytes, expires_at: int) -> bool:
         """Store the blob durably and return True, or False when there is one of this name already."""
