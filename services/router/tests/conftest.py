@@ -127,6 +127,12 @@ class Router:
 
 
 @pytest.fixture
+async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
+    async with open_backend(tmp_path, "router") as opened:
+        yield opened
+
+
+@pytest.fixture
 def hosting(tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def start(

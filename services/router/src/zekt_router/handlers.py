@@ -24,7 +24,7 @@ class Handlers:
         await self._runs.execute(
             run_stream(event.repository_id, event.run_id),
             event.owner_id,
-            lambda catalog: RecordCompletion(completion=completion, catalog=catalog),
+            lambda catalogs: RecordCompletion(completion=completion, catalogs=catalogs),
             envelope,
         )
         return Complete()
@@ -35,7 +35,7 @@ class Handlers:
         await self._runs.execute(
             run_stream(event.repository_id, event.run_id),
             event.owner_id,
-            lambda catalog: RecordMessage(message=message, catalog_version=catalog.version),
+            lambda catalogs: RecordMessage(message=message, catalogs=catalogs),
             envelope,
         )
         return Complete()

@@ -5,7 +5,7 @@ crash between two is mended by whoever handles the run next.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -21,14 +21,14 @@ from zekt_router.catalog_model import Repository, Service, Subscription
 from zekt_router.catalogs import Catalogs
 from zekt_router.matching import CatalogAt
 from zekt_router.policy import Blocked, Content, judge_content, reads_content
-from zekt_router.run import CloseWindows, Command, RoutePage
+from zekt_router.run import CatalogsByOwner, CloseWindows, Command, RoutePage
 from zekt_router.run_batch import Batch, tell
 from zekt_router.run_memory import RunMemory
 from zekt_router.run_model import Message
 from zekt_router.run_state import Item, Run
 
-CommandAt = Callable[[CatalogAt], Command]
-"""Makes the command once the provider's catalog is known."""
+CommandOf = Callable[[CatalogsByOwner], Command]
+"""Makes the command once the catalogs that it is decided by are known."""
 
 _RACES: Final = 2 * ATTEMPTS
 
@@ -43,13 +43,13 @@ class Runs:
         self._memory = RunMemory(store)
         self._judging = asyncio.Lock()
 
-    async def execute(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> None:
-        """Decide the command and finish every routing that the run has open.
+    async def execute(self, stream: str, owner_id: int, command: CommandOf, cause: Envelope) -> None:
+        """Decide the command, which `owner_id` is the account of, and finish every routing that the run has open.
 
         Raises:
             StreamConflict: others kept appending to the run.
         """
-        await self._insist(stream, owner_id, command, cause)
+        await self._insist(stream, [owner_id], command, cause)
 
     async def close(self, stream: str, through: datetime) -> bool:
         """Close the run's windows that end by `through`; return False if the run has to be looked at again.
@@ -58,37 +58,37 @@ class Runs:
             StreamConflict: others kept appending to the run.
         """
         at = await self._memory.load(stream)
-        owner_id = at.run.owner_id
-        if at.last is None or owner_id is None:
+        if at.last is None:
             return True
         with span("close_windows", at.last.traceparent) as closing:
             cause = msgspec.structs.replace(at.last, traceparent=closing.traceparent)
             run = await self._insist(
-                stream, owner_id, lambda catalog: CloseWindows(through=through, catalog_version=catalog.version), cause
+                stream, (), lambda catalogs: CloseWindows(through=through, catalogs=catalogs), cause
             )
         return not run.awaits_a_close
 
-    async def _insist(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> Run:
+    async def _insist(self, stream: str, owner_ids: Collection[int], command: CommandOf, cause: Envelope) -> Run:
         for _ in range(_RACES - 1):
             try:
-                return await self._transact(stream, owner_id, command, cause)
+                return await self._transact(stream, owner_ids, command, cause)
             except StreamConflict:
                 continue
-        return await self._transact(stream, owner_id, command, cause)
+        return await self._transact(stream, owner_ids, command, cause)
 
-    async def _transact(self, stream: str, owner_id: int, command: CommandAt, cause: Envelope) -> Run:
+    async def _transact(self, stream: str, owner_ids: Collection[int], command: CommandOf, cause: Envelope) -> Run:
         batch = Batch(stream, await self._memory.load(stream), cause)
-        batch.decide(command(await self._catalogs.latest(owner_id)))
+        owners = {*owner_ids, *batch.run.owner_ids}
+        batch.decide(command({owner_id: await self._catalogs.latest(owner_id) for owner_id in owners}))
         while (item := batch.run.unfinished()) is not None:
-            batch.decide(await self._route(batch, item, owner_id))
+            batch.decide(await self._route(batch, item))
             if batch.is_full:
                 await self._append(batch)
         await self._append(batch)
         return batch.run
 
-    async def _route(self, batch: Batch, item: Item, owner_id: int) -> RoutePage:
-        catalog = await self._catalogs.at(owner_id, item.catalog_version)
+    async def _route(self, batch: Batch, item: Item) -> RoutePage:
         completion = batch.run.attempts[item.run_attempt].completion
+        catalog = await self._catalogs.at(completion.owner_id, item.catalog_version)
         subscriptions = catalog.page(completion.repository_id, completion.workflow_path, item.after)
         held = batch.run.messages.get(item.message_id) if item.message_id else None
         return RoutePage(

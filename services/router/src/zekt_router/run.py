@@ -30,33 +30,37 @@ from zekt_router.run_events import (
 from zekt_router.run_model import MAX_PAYLOAD_BYTES, Completion, Message
 from zekt_router.run_state import Item, Run, evolve
 
+CatalogsByOwner: TypeAlias = Mapping[int, CatalogAt]
+"""The catalogs of all accounts that the run's attempts belong to: a repository can pass to another between two."""
+
 
 class RecordCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt has completed; a repeat, through another hook say, changes nothing."""
 
     completion: Completion
-    catalog: CatalogAt
+    catalogs: CatalogsByOwner
 
 
 class RecordMessage(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt has sent a message."""
 
     message: Message
-    catalog_version: int
+    catalogs: CatalogsByOwner
 
 
 class CloseWindows(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about this run that was stored up to `through` has been recorded."""
 
     through: datetime
-    catalog_version: int
+    catalogs: CatalogsByOwner
 
 
 class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
     """Decide the item's next subscriptions.
 
-    `catalog` is the provider's at the version the item started with, `targets` the consumers' repositories as they
-    are now, by id, and `content_refusals` the services, by slug, whose rules forbid this message's payload.
+    `catalog` is the provider's at the version the item started with, the provider being whom the attempt belongs to;
+    `targets` are the consumers' repositories as they are now, by id, and `content_refusals` the services, by slug,
+    whose rules forbid this message's payload.
     """
 
     item: Item
@@ -70,14 +74,14 @@ Command: TypeAlias = RecordCompletion | RecordMessage | CloseWindows | RoutePage
 
 def decide(run: Run, command: Command) -> list[Event]:
     """Return what the command leads to; none if it is known already."""
-    deciding = _Deciding(run)
+    deciding = _Deciding(run, {} if isinstance(command, RoutePage) else command.catalogs)
     match command:
         case RecordCompletion():
-            deciding.record_completion(command.completion, command.catalog)
+            deciding.record_completion(command.completion)
         case RecordMessage():
-            deciding.record_message(command.message, command.catalog_version)
+            deciding.record_message(command.message)
         case CloseWindows():
-            deciding.close_windows(command.through, command.catalog_version)
+            deciding.close_windows(command.through)
         case RoutePage():
             deciding.route_page(command)
         case _:
@@ -91,23 +95,25 @@ RUN: Decider[Run, Command] = Decider(Run(), decide, evolve, RUN_SCHEMAS)
 class _Deciding:
     """The events decided so far and the run after them."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, catalogs: CatalogsByOwner) -> None:
         self.run = run
         self.events: list[Event] = []
+        self._catalogs = catalogs
 
-    def record_completion(self, completion: Completion, catalog: CatalogAt) -> None:
+    def record_completion(self, completion: Completion) -> None:
         known = self.run.attempts.get(completion.run_attempt)
         if known is not None:
             self._predate(known, completion)
             return
+        catalog = self._catalogs[completion.owner_id]
         verdict = judge_completion(catalog.catalog, completion)
         if isinstance(verdict, Blocked):
             self._block(completion, verdict, catalog.version)
         else:
             self._accept(completion, verdict, catalog.version)
-        self._join_messages(catalog.version)
+        self._join_messages()
 
-    def record_message(self, message: Message, catalog_version: int) -> None:
+    def record_message(self, message: Message) -> None:
         if message.message_id in self.run.messages:
             return
         due = due_at(message, self.run.attempts) if joining(message, self.run.attempts, None) is None else None
@@ -115,10 +121,10 @@ class _Deciding:
         if message.size_bytes > MAX_PAYLOAD_BYTES:
             detail = f"{message.size_bytes} bytes are more than {MAX_PAYLOAD_BYTES}."
             self._block_message(message, message.run_attempt, Blocked("payload_too_large", detail))
-        self._join_messages(catalog_version)
+        self._join_messages()
 
-    def close_windows(self, through: datetime, catalog_version: int) -> None:
-        self._join_messages(catalog_version, through)
+    def close_windows(self, through: datetime) -> None:
+        self._join_messages(through)
         for number in sorted(self.run.attempts):
             attempt = self.run.attempts[number]
             if attempt.closed or attempt.window_end is None or attempt.window_end > through:
@@ -126,7 +132,7 @@ class _Deciding:
             plain = not attempt.joined_in_time
             self._emit(WindowClosed(run_attempt=number, through=through, plain=plain))
             if plain:
-                self._start(number, None, late=False, catalog_version=catalog_version)
+                self._start(number, None, late=False)
 
     def route_page(self, command: RoutePage) -> None:
         item = self.run.items.get(command.item.key)
@@ -154,7 +160,7 @@ class _Deciding:
             )
         )
         if not takes_messages:
-            self._start(completion.run_attempt, None, late=False, catalog_version=catalog_version)
+            self._start(completion.run_attempt, None, late=False)
 
     def _predate(self, known: Attempt, repeat: Completion) -> None:
         """Take the earlier stored time of the two, so that it does not matter which hook's completion came first."""
@@ -174,20 +180,20 @@ class _Deciding:
             )
         )
 
-    def _join_messages(self, catalog_version: int, through: datetime | None = None) -> None:
+    def _join_messages(self, through: datetime | None = None) -> None:
         for message in self.run.waiting_messages():
             joined = joining(message, self.run.attempts, through)
             if joined is not None:
-                self._join(message, joined.attempt, catalog_version)
+                self._join(message, joined.attempt)
 
-    def _join(self, message: Message, number: int, catalog_version: int) -> None:
+    def _join(self, message: Message, number: int) -> None:
         attempt = self.run.attempts[number]
         if not attempt.takes_messages:
             detail = "Set the workflow's mode to events+messages."
             self._block_message(message, number, Blocked("messages_not_enabled", detail))
             return
         in_time = attempt.window_end is not None and message.received_at <= attempt.window_end and not attempt.closed
-        self._start(number, message.message_id, late=not in_time, catalog_version=catalog_version)
+        self._start(number, message.message_id, late=not in_time)
 
     def _block_message(self, message: Message, number: int, blocked: Blocked) -> None:
         self._emit(
@@ -196,10 +202,9 @@ class _Deciding:
             )
         )
 
-    def _start(self, number: int, message_id: str | None, *, late: bool, catalog_version: int) -> None:
-        self._emit(
-            RoutingStarted(run_attempt=number, message_id=message_id, late=late, catalog_version=catalog_version)
-        )
+    def _start(self, number: int, message_id: str | None, *, late: bool) -> None:
+        version = self._catalogs[self.run.attempts[number].completion.owner_id].version
+        self._emit(RoutingStarted(run_attempt=number, message_id=message_id, late=late, catalog_version=version))
 
     def _subscriptions(self, item: Item, completion: Completion, catalog: CatalogAt) -> list[Subscription]:
         return catalog.page(completion.repository_id, completion.workflow_path, item.after)

@@ -61,13 +61,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return any(held.waiting for held in self.messages.values())
 
     @property
-    def owner_id(self) -> int | None:
-        """Return the id of the account that the run belongs to, None before the first event."""
-        for attempt in self.attempts.values():
-            return attempt.completion.owner_id
-        for held in self.messages.values():
-            return held.message.owner_id
-        return None
+    def owner_ids(self) -> set[int]:
+        """Return the ids of the accounts that the completed attempts belong to."""
+        return {attempt.completion.owner_id for attempt in self.attempts.values()}
 
     @property
     def awaits_a_close(self) -> bool:
