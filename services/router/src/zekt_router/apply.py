@@ -8,7 +8,7 @@ import msgspec
 
 from zekt_common.decider import ATTEMPTS
 from zekt_common.envelope import Envelope, Event, NewEvent
-from zekt_common.errors import StreamConflict
+from zekt_common.errors import StreamConflict, ZektError
 from zekt_common.kit.projector import Projector
 from zekt_common.ports import EventStore
 from zekt_common.telemetry.metrics import EVENTS_APPENDED
@@ -54,6 +54,17 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     positions: list[str] = []
 
 
+class PartlyApplied(ZektError):
+    """The first accounts of a document were changed and the others were not; applying it again is safe."""
+
+    def __init__(self, applied: Applied, done: Sequence[str], undone: Sequence[str]) -> None:
+        super().__init__(
+            f"Applied: {', '.join(done)}. Not applied: {', '.join(undone)}. "
+            "Apply again: what is as the document says is left alone."
+        )
+        self.applied = applied
+
+
 class Applier:
     """Applies documents; a repeat changes nothing and appends nothing."""
 
@@ -70,16 +81,15 @@ class Applier:
             InvalidDocument: it breaks rules or names what nobody knows; nothing was changed.
             TokensUnavailable: identity or GitHub cannot answer now.
             GitHubUnavailable: likewise.
-            StreamConflict: others kept changing the same accounts.
+            StreamConflict: others kept changing the first account; nothing was changed.
+            PartlyApplied: a later account could not be changed any more; the error's cause says why.
         """
         resolved = await self._resolver.resolve(document)
         stored: list[Envelope] = []
-        changes: list[ShownChange] = []
-        for command in await self._checked(resolved):
-            changes += await self._apply_one(command, resolved, stored, dry_run=document.dry_run)
+        changes = await self._apply_all(await self._checked(resolved), resolved, stored, dry_run=document.dry_run)
         if stored:
             await self._projector.wait_for(max(envelope.time for envelope in stored))
-        return Applied(changes=changes, positions=[envelope.id for envelope in stored])
+        return _applied(changes, stored)
 
     async def _checked(self, resolved: Resolved) -> list[Define]:
         problems: list[DocumentProblem] = []
@@ -91,6 +101,20 @@ class Applier:
         if problems:
             raise InvalidDocument(problems)
         return resolved.commands
+
+    async def _apply_all(
+        self, commands: Sequence[Define], resolved: Resolved, stored: list[Envelope], *, dry_run: bool
+    ) -> list[ShownChange]:
+        changes: list[ShownChange] = []
+        for index, command in enumerate(commands):
+            try:
+                changes += await self._apply_one(command, resolved, stored, dry_run=dry_run)
+            except ZektError as error:
+                if not stored:
+                    raise
+                logins = [resolved.logins[each.account_id] for each in commands]
+                raise PartlyApplied(_applied(changes, stored), logins[:index], logins[index:]) from error
+        return changes
 
     async def _apply_one(
         self, command: Define, resolved: Resolved, stored: list[Envelope], *, dry_run: bool
@@ -122,6 +146,10 @@ class Applier:
         for event in decided:
             EVENTS_APPENDED.add(service="router", type=event.TYPE)
         return stored
+
+
+def _applied(changes: list[ShownChange], stored: Sequence[Envelope]) -> Applied:
+    return Applied(changes=changes, positions=[envelope.id for envelope in stored])
 
 
 def _wrapped(events: Sequence[Event], account_id: int) -> list[NewEvent]:

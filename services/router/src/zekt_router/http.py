@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
-from zekt_common.errors import StreamConflict
+from zekt_common.errors import StorageUnusable, StreamConflict
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.identity_client import TokensUnavailable
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.service import Access, Route
 from zekt_common.ports import EventStore, Views
-from zekt_router.apply import Applier
+from zekt_router.apply import Applier, PartlyApplied
 from zekt_router.catalog_document import InvalidDocument, parse_document
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import GitHubUnavailable
@@ -72,6 +73,8 @@ class _Handlers:
             return json_response(
                 {"error": "invalid_catalog", "detail": detail, "problems": invalid.problems}, status=422
             )
+        except PartlyApplied as partly:
+            return _partly(partly)
         except TokensUnavailable as error:
             raise _unavailable("identity_unavailable", str(error), error.retry_after_s) from error
         except GitHubUnavailable as error:
@@ -97,6 +100,13 @@ class _Handlers:
         if not events:
             raise Refusal(404, "run_not_found", "The router has not heard of this run: no completion and no message.")
         return json_response({"repositoryId": repository_id, "runId": run_id, **shown_run(events)})
+
+
+def _partly(partly: PartlyApplied) -> web.Response:
+    """Return what was applied, and the status that the rest alone would have had."""
+    status = 503 if isinstance(partly.__cause__, StorageUnusable) else 409
+    told = {"error": "catalog_partly_applied", "detail": str(partly), **msgspec.structs.asdict(partly.applied)}
+    return json_response(told, status=status)
 
 
 def _unavailable(code: str, detail: str, retry_after_s: float) -> Refusal:
