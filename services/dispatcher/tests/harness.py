@@ -1,7 +1,9 @@
 """The dispatcher over real sockets: the stand-in for GitHub, identity, and the bus that the router publishes on."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -147,6 +149,12 @@ def enveloped(request: DeliveryRequested, at: datetime | None = None) -> Envelop
     )
     stream = f"run/100/4711/{request.delivery_id[-8:]}"
     return seal(new, stream=stream, version=1, commitid="c" * 16, time=at or datetime.now(UTC))
+
+
+def damage_payloads(data_dir: Path) -> None:
+    """Overwrite every stored payload, as a failing disk would."""
+    with contextlib.closing(sqlite3.connect(data_dir / "payloads.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE payloads SET body = zeroblob(length(body))")
 
 
 @asynccontextmanager

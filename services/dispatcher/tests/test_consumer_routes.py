@@ -1,7 +1,8 @@
 import json
 from typing import Any
 
-from services.dispatcher.tests.harness import Running
+from services.dispatcher.tests.harness import Running, damage_payloads
+from zekt_dispatcher.consumer_http import PAGE
 
 
 async def test_a_payload_over_the_safe_size_is_fetched_by_its_target_alone(dispatcher: Running) -> None:
@@ -101,3 +102,28 @@ async def test_a_delivery_named_by_its_id_is_the_one_confirmed(dispatcher: Runni
     answer = await dispatcher.call("POST", "/api/event-delivery/complete", ended, token=token)
     assert answer == (200, {"success": True, "deliveryId": second, "status": "failed"})
     assert len(await dispatcher.events(first)) == 3
+
+
+async def test_of_however_many_deliveries_the_one_that_arrived_is_confirmed(dispatcher: Running) -> None:
+    refused = [dispatcher.requested(event_type="x" * 101) for _ in range(PAGE + 1)]
+    await dispatcher.publish(*refused)
+    for request in refused:
+        await dispatcher.until(request.delivery_id, "dead-lettered")
+    delivery = await dispatcher.ask()
+    await dispatcher.until(delivery, "dispatched")
+    await dispatcher.projected()
+    token, _ = await dispatcher.consumer_token()
+    answer = await dispatcher.call("POST", "/api/event-delivery/confirm", {"correlationId": "4711"}, token=token)
+    assert answer == (200, {"success": True, "deliveryId": delivery, "status": "confirmed"})
+
+
+async def test_a_payload_that_is_damaged_is_fetched_by_nobody(dispatcher: Running) -> None:
+    content = json.dumps({"text": "x" * 100_000}).encode()
+    reference = await dispatcher.backend.payloads.put(10, content)
+    delivery = await dispatcher.ask(payload=None, payload_ref=reference, size_bytes=len(content))
+    await dispatcher.until(delivery, "dispatched")
+    await dispatcher.projected()
+    damage_payloads(dispatcher.data_dir)
+    token, _ = await dispatcher.consumer_token()
+    status, answer = await dispatcher.call("GET", f"/api/payloads/{reference.sha256}", token=token)
+    assert (status, answer["error"]) == (404, "payload_not_found")

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.dispatcher.tests.harness import DISPATCHES, TARGET, Running, running
+from services.dispatcher.tests.harness import DISPATCHES, TARGET, Running, damage_payloads, running
 from zekt_dispatcher.delivery import Policy
 from zekt_sandbox import GitHubSandbox
 
@@ -157,6 +157,16 @@ async def test_an_expired_payload_is_a_dead_letter(dispatcher: Running) -> None:
     reference = await dispatcher.backend.payloads.put(10, b'"x"')
     gone = msgspec.structs.replace(reference, sha256="0" * 64)
     await dispatcher.until(await dispatcher.ask(payload=None, payload_ref=gone, size_bytes=3), "dead-lettered")
+
+
+async def test_a_damaged_payload_is_a_dead_letter_and_nothing_is_sent(dispatcher: Running) -> None:
+    content = json.dumps({"text": "x" * 40_000}).encode()
+    reference = await dispatcher.backend.payloads.put(10, content)
+    damage_payloads(dispatcher.data_dir)
+    delivery = await dispatcher.ask(payload=None, payload_ref=reference, size_bytes=len(content))
+    assert await dispatcher.until(delivery, "dead-lettered") == ["requested", "dead-lettered"]
+    assert json.loads(bytes((await dispatcher.events(delivery))[-1].data))["category"] == "gone"
+    assert dispatcher.sandbox.dispatches() == []
 
 
 async def test_a_finished_delivery_leaves_no_timer_behind(dispatcher: Running) -> None:

@@ -1,7 +1,7 @@
 """Consumers' routes, for their workflows' OIDC tokens: fetch a payload, confirm a delivery, complete it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from email.utils import format_datetime
 from typing import Annotated, Final, TypeVar
 
@@ -21,7 +21,7 @@ from zekt_dispatcher.ledger import Entry, Ledger
 from zekt_dispatcher.views import ListedDelivery, PayloadGrant, by_payload, by_target
 
 MAX_BODY_BYTES: Final = 16 * 1024
-MAX_CANDIDATES: Final = 200
+PAGE: Final = 200
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 _CorrelationId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
@@ -92,14 +92,14 @@ class ConsumerRoutes:
         """The consumer's run has begun."""
         claims = await self._claims(request)
         body = _decoded(await request.read(), Confirmation)
-        entry = _choose(await self._candidates(claims, body), claims.run_id)
+        entry = await self._spoken_of(claims, body)
         return await self._answer(entry, Confirm(at=utc_now(), consumer_run_id=claims.run_id))
 
     async def post_complete(self, request: web.Request) -> web.Response:
         """The consumer's run has ended."""
         claims = await self._claims(request)
         body = _decoded(await request.read(), Completion)
-        entry = _choose(await self._candidates(claims, body), claims.run_id)
+        entry = await self._spoken_of(claims, body)
         command = Complete(
             at=utc_now(), consumer_run_id=claims.run_id, success=body.success, conclusion=body.conclusion
         )
@@ -121,21 +121,43 @@ class ConsumerRoutes:
         except (PayloadNotFound, KeyDestroyed):
             return None
 
-    async def _candidates(self, claims: ActionsClaims, body: Confirmation) -> list[Entry]:
-        """Return the deliveries of this run to the caller's repository, oldest first."""
-        desk = self._desk()
-        ids = [body.delivery_id] if body.delivery_id else await self._listed(claims, body)
-        entries = [await desk.ledger.load(stream_of(delivery_id)) for delivery_id in ids]
-        found = [entry for entry in entries if _concerns(entry, claims, body)]
-        if not found:
+    async def _spoken_of(self, claims: ActionsClaims, body: Confirmation) -> Entry:
+        """Return the delivery that this run speaks of: the one it has spoken of before, or the oldest without a run.
+
+        Raises:
+            Refusal: 404, no delivery of the run that the body names went to the caller's repository; 409, another run
+                speaks for each of them, or it cannot have reached one.
+        """
+        latest = free = None
+        async for latest in self._candidates(claims, body):
+            if latest.state.consumer_run_id == claims.run_id:
+                return latest
+            if free is None and latest.state.consumer_run_id is None and latest.state.may_have_arrived:
+                free = latest
+        if latest is None:
             detail = "No delivery with this correlationId went to the repository that the token is of."
             raise self._missing("delivery_not_found", detail)
-        return found
+        if free is None:
+            detail = "The delivery has not been dispatched, or another run speaks for it."
+            raise Refusal(409, "not_dispatched", detail)
+        return free
 
-    async def _listed(self, claims: ActionsClaims, body: Confirmation) -> list[str]:
-        partition = by_target(claims.repository_id, str(body.correlation_id))
-        documents = await self._desk().views.listing(partition, limit=MAX_CANDIDATES)
-        return [msgspec.json.decode(document.body, type=ListedDelivery).delivery_id for document in documents]
+    async def _candidates(self, claims: ActionsClaims, body: Confirmation) -> AsyncIterator[Entry]:
+        """Yield the deliveries that the body may mean, those of the caller's repository alone, oldest first."""
+        async for delivery_id in self._listed(claims, body):
+            entry = await self._desk().ledger.load(stream_of(delivery_id))
+            if _concerns(entry, claims, body):
+                yield entry
+
+    async def _listed(self, claims: ActionsClaims, body: Confirmation) -> AsyncIterator[str]:
+        if body.delivery_id:
+            yield body.delivery_id
+            return
+        partition, after = by_target(claims.repository_id, str(body.correlation_id)), ""
+        while documents := await self._desk().views.listing(partition, after=after, limit=PAGE):
+            for document in documents:
+                yield msgspec.json.decode(document.body, type=ListedDelivery).delivery_id
+            after = documents[-1].id
 
     async def _answer(self, entry: Entry, command: Confirm | Complete) -> web.Response:
         """Store the consumer's word, unless it is known, and say where the delivery stands."""
@@ -173,18 +195,3 @@ def _concerns(entry: Entry, claims: ActionsClaims, body: Confirmation) -> bool:
     if order is None:
         return False
     return order.target_repository_id == claims.repository_id and str(order.run_id) == str(body.correlation_id)
-
-
-def _choose(candidates: Sequence[Entry], consumer_run_id: int) -> Entry:
-    """Return the delivery that this run speaks of: the one it has spoken of before, or the oldest without a run.
-
-    Raises:
-        Refusal: 409, none of them can have reached a run.
-    """
-    for entry in candidates:
-        if entry.state.consumer_run_id == consumer_run_id:
-            return entry
-    for entry in candidates:
-        if entry.state.consumer_run_id is None and entry.state.may_have_arrived:
-            return entry
-    raise Refusal(409, "not_dispatched", "The delivery has not been dispatched, or another run speaks for it.")
