@@ -32,3 +32,14 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(SettingsError) as error:
         DispatcherSettings.from_env(wrong)
     assert [name for name in wrong if name not in str(error.value)] == []
+
+
+@pytest.mark.parametrize("url", ["http://github.example/api/v3", "http://10.0.0.1"])
+def test_tokens_go_to_github_over_https_alone(url: str) -> None:
+    with pytest.raises(SettingsError, match="ZEKT_GITHUB_API_URL must be an https URL"):
+        DispatcherSettings.from_env({"ZEKT_GITHUB_API_URL": url})
+
+
+@pytest.mark.parametrize("url", ["https://github.example/api/v3", "http://127.0.0.1:8081", "http://localhost:8081"])
+def test_a_stand_in_for_github_may_answer_without_tls_on_this_machine(url: str) -> None:
+    assert DispatcherSettings.from_env({"ZEKT_GITHUB_API_URL": url}).github_api_url == url

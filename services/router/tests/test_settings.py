@@ -18,6 +18,12 @@ def test_githubs_public_api_is_the_default() -> None:
     assert (settings.github_api_url, settings.identity_url) == ("https://api.github.com", "http://127.0.0.1:8079")
 
 
+@pytest.mark.parametrize("url", ["http://github.example/api/v3", "http://10.0.0.1"])
+def test_tokens_go_to_github_over_https_alone(url: str) -> None:
+    with pytest.raises(SettingsError, match="ZEKT_GITHUB_API_URL must be an https URL"):
+        RouterSettings.from_env({"ZEKT_IDENTITY_URL": "http://127.0.0.1:8079", "ZEKT_GITHUB_API_URL": url})
+
+
 def test_the_process_says_in_one_line_what_is_missing() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "zekt_router"], env={}, capture_output=True, text=True, check=False, timeout=60
