@@ -13,6 +13,7 @@ from zekt_sandbox.github import (
     login_device,
     login_tokens,
     repositories,
+    repository_hooks,
     users,
 )
 from zekt_sandbox.github.control import build_control_app
@@ -20,7 +21,7 @@ from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.gateway import gateway
 
 _MAX_BODY_BYTES = 10 * 2**20
-_API = (dispatches, installations, repositories, users, actions, hooks, applications)
+_API = (dispatches, installations, repositories, users, actions, hooks, repository_hooks, applications)
 _WEB = (login, login_tokens, login_device, issuer)
 _ROUTES = [module.routes for module in (*_API, *_WEB)]
 

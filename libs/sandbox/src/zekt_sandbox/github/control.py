@@ -4,13 +4,20 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from zekt_sandbox.github import control_directory, control_people, control_traffic
+from zekt_sandbox.github import control_directory, control_lifecycle, control_people, control_traffic
 from zekt_sandbox.github.control_body import CONTROLS, Body, controls
 from zekt_sandbox.github.controls import Controls
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.errors import InvalidControlError, UnknownNameError
 
 routes = web.RouteTableDef()
+_ROUTES = (
+    routes,
+    control_directory.routes,
+    control_lifecycle.routes,
+    control_people.routes,
+    control_traffic.routes,
+)
 
 
 @web.middleware
@@ -73,6 +80,6 @@ def build_control_app(core: Core) -> web.Application:
     """The control routes around a stand-in's parts."""
     app = web.Application(middlewares=[answer_errors])
     app[CONTROLS] = Controls(core)
-    for module_routes in (routes, control_directory.routes, control_people.routes, control_traffic.routes):
+    for module_routes in _ROUTES:
         app.add_routes(module_routes)
     return app

@@ -77,10 +77,13 @@ async def create_installation(request: web.Request) -> web.Response:
     body = await Body.read(request)
     login, number = body.required("account"), body.optional("id")
     repositories, permissions = body.optional("repositories"), body.optional("permissions")
+    send = body.optional("send", default=False)
     body.end()
     installation = controls(request).create_installation(
         login, repositories=repositories, permissions=permissions, id=number
     )
+    if send:
+        await controls(request).announce_installation(installation.id)
     return web.json_response(_shown(request, installation), status=_CREATED)
 
 

@@ -2,11 +2,13 @@
 
 from zekt_sandbox.github.core import Core
 from zekt_sandbox.github.directory import DirectoryControls
+from zekt_sandbox.github.installation_lifecycle import InstallationLifecycle
 from zekt_sandbox.github.people_controls import PeopleControls
+from zekt_sandbox.github.repository_lifecycle import RepositoryLifecycle
 from zekt_sandbox.github.traffic import TrafficControls
 
 
-class Controls(DirectoryControls, PeopleControls, TrafficControls):
+class Controls(InstallationLifecycle, RepositoryLifecycle, PeopleControls, TrafficControls):
     """What exists and what happens, over the same parts."""
 
     def __init__(self, core: Core) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from zekt_sandbox.github.announcer import Announcer
 from zekt_sandbox.github.auth import Authenticator
 from zekt_sandbox.github.clock import Clock
 from zekt_sandbox.github.dispatch_log import DispatchLog
@@ -26,6 +27,7 @@ class Core:
     faults: Faults
     log: DispatchLog
     sender: HookSender
+    announcer: Announcer
     runs: RunBook
     oidc: OidcIssuer
     oauth: OAuth
@@ -47,6 +49,7 @@ def build_core(app: AppRegistration, ids: Ids, limits: Limits) -> Core:
         faults=Faults(),
         log=DispatchLog(),
         sender=sender,
+        announcer=Announcer(state, sender),
         runs=RunBook(state, sender),
         oidc=OidcIssuer(clock),
         oauth=oauth,

@@ -87,7 +87,7 @@ class DirectoryControls:
         repository = self._state.repository(full_name)
         repository.archived = changes.get("archived", repository.archived)
         repository.private = changes.get("private", repository.private)
-        self._state.rename_repository(repository, changes.get("name", repository.name))
+        self._state.move_repository(repository, repository.owner, changes.get("name", repository.name))
         return repository
 
     def react_to_dispatches(self, full_name: str, workflow: str | None, *, conclusion: str | None = "success") -> None:
@@ -147,6 +147,7 @@ class DirectoryControls:
         installation = self.installation(installation_id)
         if "suspended" in changes:
             installation.suspended_at = self._state.clock.now() if changes["suspended"] else None
+            installation.suspended_by = None
         if "repositories" in changes:
             self._select(installation, changes["repositories"])
         if "permissions" in changes:

@@ -7,10 +7,11 @@ from functools import partial
 
 from aiohttp import web
 
+from zekt_sandbox.github.conditional import conditional
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.errors import GitHubError, SandboxError, not_found
 from zekt_sandbox.github.faults import Fault
-from zekt_sandbox.github.limits import secondary_limit
+from zekt_sandbox.github.limits import ANONYMOUS, secondary_limit
 from zekt_sandbox.github.model import Dispatch
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -18,7 +19,7 @@ DISPATCH = web.RequestKey("dispatch", Dispatch)
 _CONTROL = "/_sandbox/"
 _WEB = ("/oidc/", "/login/")  # not of the API: no rate limit
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_SERVER_ERROR, _FORBIDDEN = 502, 403
+_SERVER_ERROR, _FORBIDDEN, _NOT_MODIFIED = 502, 403, 304
 _REQUEST_ID = secrets.token_hex(6).upper()
 
 
@@ -72,7 +73,10 @@ async def _limited(core: Core, request: web.Request, handler: Handler, actor: st
     write = request.method not in _READS
     try:
         core.limiter.enter(actor, write=write, content=write and request.path.startswith("/repos/"))
-        return await handler(request)
+        response = conditional(request, await handler(request))
+        if response.status == _NOT_MODIFIED and actor != ANONYMOUS:
+            core.limiter.give_back(actor)
+        return response
     finally:
         core.limiter.leave(actor)
 

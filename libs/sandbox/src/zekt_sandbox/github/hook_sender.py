@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from zekt_sandbox.github.errors import SandboxError
-from zekt_sandbox.github.model import HookDelivery, WorkflowRun
+from zekt_sandbox.github.model import HookDelivery, Repository, WorkflowRun
 from zekt_sandbox.github.signing import Hook
 from zekt_sandbox.github.state import GitHubState
 from zekt_sandbox.github.webhooks import workflow_run_payload
@@ -31,6 +31,7 @@ class HookSender:
         self._state = state
         self._session: aiohttp.ClientSession | None = None
         self._background: set[asyncio.Task[Any]] = set()
+        self.muted = False
 
     async def open(self) -> None:
         """Open the HTTP client."""
@@ -63,19 +64,22 @@ class HookSender:
             return None
         return Hook(self._state.app_hook_id, app.webhook_url, app.webhook_secret, APP_TARGET, app.id)
 
-    def hooks_for(self, run: WorkflowRun) -> list[tuple[Hook, int | None]]:
-        """The hooks that hear of a run, the App's first, each with the installation it speaks for."""
-        hook, installation = self.app_hook(), self._state.installation_of(run.repository)
+    def hooks_for(self, repository: Repository, event: str) -> list[tuple[Hook, int | None]]:
+        """The hooks that hear of an event, the App's first, each with the installation it speaks for."""
+        if self.muted:
+            return []
+        hook, installation = self.app_hook(), self._state.installation_of(repository)
         found: list[tuple[Hook, int | None]] = []
         if hook is not None and installation is not None and installation.suspended_at is None:
             found.append((hook, installation.id))
-        return found + [(hook, None) for hook in self._state.repository_hooks.get(run.repository.id, [])]
+        placed = self._state.repository_hooks.get(repository.id, [])
+        return found + [(hook, None) for hook in placed if hook.hears(event)]
 
     def prepare(self, run: WorkflowRun, action: str, through: Sequence[str] | None = None) -> list[HookDelivery]:
         """The deliveries of one event, one for each hook, all with the same guid; nothing is sent or logged."""
         guid = str(uuid.uuid4())
         wanted = TARGETS.values() if through is None else {TARGETS.get(name) for name in through}
-        chosen = [pair for pair in self.hooks_for(run) if pair[0].target_type in wanted]
+        chosen = [pair for pair in self.hooks_for(run.repository, "workflow_run") if pair[0].target_type in wanted]
         return [self._of_run(run, action, guid, hook, installation_id) for hook, installation_id in chosen]
 
     def prepare_event(self, event: str, payload: dict[str, Any], hook: Hook) -> HookDelivery:
@@ -87,7 +91,7 @@ class HookSender:
             hook=hook,
             event=event,
             action=str(payload.get("action", "")),
-            body=body,
+            body=hook.encode(body),
         )
 
     def _of_run(
@@ -99,7 +103,7 @@ class HookSender:
             hook=hook,
             event="workflow_run",
             action=action,
-            body=workflow_run_payload(run, action=action, installation_id=installation_id),
+            body=hook.encode(workflow_run_payload(run, action=action, installation_id=installation_id)),
             installation_id=installation_id,
             repository_id=run.repository.id,
         )
@@ -122,6 +126,10 @@ class HookSender:
             delivery.status, delivery.status_code = "failed to connect to host", HTTPStatus.BAD_GATEWAY
         delivery.duration_s = time.perf_counter() - started
         return delivery
+
+    async def send_all(self, deliveries: Sequence[HookDelivery]) -> list[HookDelivery]:
+        """Send deliveries one after the other, in their order."""
+        return [await self.send(delivery) for delivery in deliveries]
 
     async def redeliver(self, original: HookDelivery) -> HookDelivery:
         """Send a delivery again under a new id, with the same guid and body, to where its hook points now."""

@@ -111,6 +111,10 @@ class RateLimiter:
             self._take(actor.content_minute, 1, self.limits.content_per_minute)
             self._take(actor.content_hour, 1, self.limits.content_per_hour)
 
+    def give_back(self, actor_key: str) -> None:
+        """Take the actor's last request off the primary limit, as after a 304; the secondary ones still count it."""
+        self._actors[actor_key].primary.used -= 1
+
     def leave(self, actor_key: str) -> None:
         """Note that a request of the actor is over."""
         self._actors[actor_key].open -= 1

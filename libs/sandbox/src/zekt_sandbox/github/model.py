@@ -88,6 +88,7 @@ class Installation:
     permissions: dict[str, str] = field(default_factory=lambda: dict(APP_PERMISSIONS))
     selected: set[int] | None = None
     suspended_at: float | None = None
+    suspended_by: Account | None = None
     created_at: float = 0.0
 
     def covers(self, repository: Repository) -> bool:
@@ -149,7 +150,7 @@ class HookDelivery:
 
     def payload(self) -> Any:
         """The body as JSON."""
-        return json.loads(self.body)
+        return json.loads(self.hook.decode(self.body))
 
 
 @dataclass(slots=True)

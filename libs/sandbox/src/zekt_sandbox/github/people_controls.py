@@ -6,7 +6,8 @@ from typing import TypedDict, Unpack
 from zekt_sandbox.github.core import Core
 from zekt_sandbox.github.device_codes import DEFAULT_INTERVAL_S
 from zekt_sandbox.github.errors import InvalidControlError
-from zekt_sandbox.github.model import Account
+from zekt_sandbox.github.model import Account, HookDelivery
+from zekt_sandbox.github.state import ANYBODY
 from zekt_sandbox.github.user_tokens import UserToken
 
 
@@ -85,6 +86,29 @@ class PeopleControls:
         """
         person = self._person(login)
         self._core.oauth.devices.answer(user_code, person if authorize else None)
+
+    async def rename_account(self, login: str, new_login: str) -> list[HookDelivery]:
+        """Give a person or an organisation another login; the App hears of it where it is installed.
+
+        Raises:
+            UnknownNameError: there is no such account.
+            InvalidControlError: the new login is taken.
+        """
+        account = self._core.state.account(login)
+        former = account.login
+        self._core.state.rename_account(account, new_login)
+        by = account if account.type == "User" else self._core.state.actor(ANYBODY)
+        return await self._core.sender.send_all(self._core.announcer.account_renamed(account, former, by))
+
+    async def revoke_authorization(self, login: str) -> list[HookDelivery]:
+        """Let a person take back what they authorised: their tokens stop working and the App is told.
+
+        Raises:
+            UnknownNameError: there is no such person.
+        """
+        person = self._person(login)
+        self._core.oauth.tokens.revoke_all(person)
+        return await self._core.sender.send_all(self._core.announcer.authorization_revoked(person))
 
     def _person(self, login: str) -> Account:
         found = self._core.state.account(login)

@@ -295,7 +295,7 @@ def installation_json(installation: Installation, app: AppRegistration) -> dict[
         "single_file_name": None,
         "has_multiple_single_files": False,
         "single_file_paths": [],
-        "suspended_by": None,
+        "suspended_by": None if installation.suspended_by is None else account_json(installation.suspended_by),
         "suspended_at": suspended_at,
     }
 
@@ -315,6 +315,28 @@ def delivery_json(delivery: HookDelivery) -> dict[str, Any]:
         "installation_id": delivery.installation_id,
         "repository_id": delivery.repository_id,
         "throttled_at": None,
+    }
+
+
+def repository_hook_json(hook: Hook, repository: Repository) -> dict[str, Any]:
+    """A hook as its repository's admins see it; the secret is masked."""
+    url = f"{API}/repos/{repository.full_name}/hooks/{hook.id}"
+    config = {"content_type": hook.content_type, "insecure_ssl": "0", "url": hook.url}
+    if hook.secret:
+        config["secret"] = "********"
+    return {
+        "type": "Repository",
+        "id": hook.id,
+        "name": "web",
+        "active": hook.active,
+        "events": list(hook.events),
+        "config": config,
+        "created_at": _CREATED,
+        "updated_at": _CREATED,
+        "url": url,
+        "test_url": f"{url}/test",
+        "ping_url": f"{url}/pings",
+        "deliveries_url": f"{url}/deliveries",
     }
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
-from zekt_sandbox.github.errors import InvalidControlError, UnknownNameError
+from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.hook_sender import HookSender
-from zekt_sandbox.github.model import Account, HookDelivery, Repository, WorkflowRun
-from zekt_sandbox.github.state import GitHubState
+from zekt_sandbox.github.model import HookDelivery, Repository, WorkflowRun
+from zekt_sandbox.github.state import ANYBODY, GitHubState
 
 CONCLUSIONS = frozenset(
     {
@@ -64,7 +64,7 @@ class RunBook:
             id=run_id,
             repository=repository,
             workflow=workflow,
-            actor=self._actor(options.get("actor", "octocat")),
+            actor=self._state.actor(options.get("actor", ANYBODY)),
             head_repository=self._head(repository, options.get("head_repository")),
             run_number=options.get("run_number") or len(self._state.runs) + 1,
             head_branch=options.get("branch", repository.default_branch),
@@ -114,12 +114,6 @@ class RunBook:
         await self.announce(run)
         if repository.reaction.conclusion is not None:
             await self.tell(self.complete(run.id, repository.reaction.conclusion), "completed")
-
-    def _actor(self, login: str) -> Account:
-        try:
-            return self._state.account(login)
-        except UnknownNameError:
-            return self._state.add_account(Account(self._state.ids.next("account"), login, "User"))
 
     def _head(self, repository: Repository, head: str | None) -> Repository:
         return repository if head is None else self._state.repository(head)

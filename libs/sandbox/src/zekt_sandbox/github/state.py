@@ -27,6 +27,7 @@ _STABLE = {"account": 10_000, "app": 900_000, "hook": 500_000_000, "installation
 _STABLE |= {"repository": 800_000_000, "workflow": 150_000_000}
 _SEEDED = {"run": 20_000_000_000, "delivery": 170_000_000_000}
 _SEED_STEP = 1_000_000
+ANYBODY = "octocat"  # who did it when nobody says
 
 
 class Ids:
@@ -94,6 +95,13 @@ class GitHubState:
             return self.accounts[login.lower()]
         except KeyError:
             raise UnknownNameError(f"no account {login!r}") from None
+
+    def actor(self, login: str) -> Account:
+        """The account called `login`, a new user if there is none."""
+        try:
+            return self.account(login)
+        except UnknownNameError:
+            return self.add_account(Account(self.ids.next("account"), login, "User"))
 
     def repository(self, full_name: str) -> Repository:
         """The repository `owner/name`.
@@ -165,11 +173,39 @@ class GitHubState:
         self.workflows[repository.id] = {}
         return repository
 
-    def rename_repository(self, repository: Repository, name: str) -> None:
-        """Give a repository another name; its id stays and the old name is free at once."""
+    def move_repository(self, repository: Repository, owner: Account, name: str) -> None:
+        """Give a repository another owner or name; its id stays and the old name is free at once.
+
+        Raises:
+            InvalidControlError: the owner has another one of that name.
+        """
+        if self.repositories.get(f"{owner.login}/{name}".lower(), repository) is not repository:
+            raise InvalidControlError(f"repository '{owner.login}/{name}' exists already")
         del self.repositories[repository.full_name.lower()]
-        repository.name = name
+        repository.owner, repository.name = owner, name
         self.repositories[repository.full_name.lower()] = repository
+
+    def remove_repository(self, repository: Repository) -> None:
+        """Forget a repository, its workflows and its hooks; no installation reaches it any more."""
+        del self.repositories[repository.full_name.lower()], self.repositories_by_id[repository.id]
+        del self.workflows[repository.id]
+        self.repository_hooks.pop(repository.id, None)
+        for installation in self.installations.values():
+            if installation.selected is not None:
+                installation.selected.discard(repository.id)
+
+    def rename_account(self, account: Account, login: str) -> None:
+        """Give an account another login; its id stays, and its repositories go by the new login at once.
+
+        Raises:
+            InvalidControlError: the login is taken.
+        """
+        if self.accounts.get(login.lower(), account) is not account:
+            raise InvalidControlError(f"account {login!r} exists already")
+        del self.accounts[account.login.lower()]
+        account.login = login
+        self.accounts[login.lower()] = account
+        self.repositories = {one.full_name.lower(): one for one in self.repositories.values()}
 
     def next_attempt(self, run_id: int) -> WorkflowRun:
         """Start another attempt of a run."""

@@ -89,6 +89,10 @@ class TrafficControls:
             raise InvalidControlError("the App has no webhook URL")
         return await self._core.sender.send(self._core.sender.prepare_event(event, payload, hook))
 
+    def mute_webhooks(self, *, muted: bool = True) -> None:
+        """Send no webhooks, and log none, until called with `muted=False`; what is sent on order is sent still."""
+        self._core.sender.muted = muted
+
     async def rerun(self, run_id: int, *, send: bool = True) -> WorkflowRun:
         """Start another attempt of a run under the same run id, and tell the hooks as `start_run` does.
 
@@ -208,6 +212,7 @@ class TrafficControls:
         """Forget everything but the App, the signing keys, the limits' numbers and the ids already given."""
         self._core.state.clear()
         self._core.oauth.clear()
+        self._core.sender.muted = False
         self._core.log.clear()
         self._core.faults.clear()
         self._core.limiter.reset()
