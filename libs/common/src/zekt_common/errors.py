@@ -22,6 +22,10 @@ def _stream_conflict(stream: str, expected: int, actual: int) -> StreamConflict:
     return StreamConflict(stream, expected=expected, actual=actual)
 
 
+class AppendTooLarge(ZektError):
+    """The engine takes no append of so many events or bytes at once."""
+
+
 class InvalidStream(ZektError):
     """The stream's name is empty, too long or has a character outside the allowed set."""
 
@@ -36,6 +40,10 @@ class EventTampered(ZektError):
 
 class DocumentConflict(ZektError):
     """The document's ETag was not the expected one."""
+
+
+class LeaseLost(ZektError):
+    """The lease could not be kept: somebody else may hold it by now."""
 
 
 class LockLost(ZektError):
@@ -64,6 +72,10 @@ class StorageUnusable(ZektError):
 
 class BackendUnavailable(StorageUnusable):
     """A cloud endpoint cannot be reached, refuses us or is overloaded; the message names the setting that leads there."""
+
+
+class ClockApart(StorageUnusable):
+    """This machine's clock is too far from the store's for the order of stamps to be trusted: set it."""
 
 
 class SettingsError(ZektError):

@@ -1,19 +1,25 @@
 """The port of the append-only event store: the truth of each service."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from zekt_common.envelope import Envelope, NewEvent
 
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
 
 class FeedPage(msgspec.Struct, frozen=True):
-    """Events in feed order and the cursor that continues after them."""
+    """Events in feed order and the cursor that continues after them.
+
+    Every event of the feed that is stamped before `through` lies before the cursor.
+    """
 
     events: list[Envelope]
     cursor: str
+    through: datetime = BEGINNING
 
 
 class EventStore(Protocol):
@@ -22,10 +28,12 @@ class EventStore(Protocol):
     async def append(self, stream: str, events: Sequence[NewEvent], /, *, expected_version: int) -> list[Envelope]:
         """Append all of `events` or none, durably, and return them as stored.
 
-        The store stamps `time` inside the commit, never earlier than an event before it in the feed.
+        The store stamps `time`, never earlier than the stream's event before it. Along a feed, where several machines
+        append, times may run backwards a little; `FeedPage.through` and `horizon` say what can be relied on.
 
         Raises:
             StreamConflict: the stream is not at `expected_version` (0: the stream must not exist).
+            AppendTooLarge: more than the engine takes at once; every engine takes 99 events of 2 MB together.
         """
         ...
 
@@ -40,6 +48,7 @@ class EventStore(Protocol):
     async def read_feed(self, feed: str, /, cursor: str = "", limit: int = 1000) -> FeedPage:
         """Return up to `limit` events after `cursor` ("" is the beginning); an empty page keeps the cursor.
 
+        An engine may add to the page the rest of an append whose first events fit.
         A stream's events come in version order, and never before an event committed earlier to the same stream.
         """
         ...
@@ -49,9 +58,15 @@ class EventStore(Protocol):
         ...
 
     async def wait(self, feed: str, cursor: str, /, *, timeout_s: float) -> bool:
-        """Return True once the feed holds an event after `cursor`, within 5 ms of its commit, or False on timeout."""
+        """Return True once the feed holds an event after `cursor`, or False on timeout.
+
+        An event of this process is noticed within 5 ms of its commit, another's as soon as the engine tells.
+        """
         ...
 
     async def horizon(self) -> datetime:
-        """Return a time that no later commit will be stamped at or before, all earlier ones being readable."""
+        """Return a time that no later commit will be stamped at or before, all earlier ones being readable.
+
+        It may lie back by what the engine allows an append and the machines' clocks: 10 s on Cosmos DB.
+        """
         ...

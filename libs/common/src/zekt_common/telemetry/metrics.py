@@ -16,6 +16,7 @@
 | `zekt.dispatches` | counter | attempt | outcome | attempts at GitHub: dispatched, retried, ambiguous, refused |
 | `zekt.dispatch.duration` | histogram | s | outcome | time of one POST to GitHub |
 | `zekt.tokens.looked_up` | counter | look-up | outcome | installation tokens: cached, fetched, refused, unavailable |
+| `zekt.cosmos.request_charge` | histogram | RU | container, operation | price of each answer of Cosmos DB |
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -109,6 +110,7 @@ ROUTING_DECISIONS: Final = Counter("zekt.routing.decisions", "{run}")
 DISPATCHES: Final = Counter("zekt.dispatches", "{attempt}")
 DISPATCH_DURATION: Final = Histogram("zekt.dispatch.duration", "s")
 TOKENS_LOOKED_UP: Final = Counter("zekt.tokens.looked_up", "{lookup}")
+COSMOS_REQUEST_CHARGE: Final = Histogram("zekt.cosmos.request_charge", "{RU}")
 
 INSTRUMENTS: Final = (
     REQUEST_DURATION,
@@ -125,6 +127,7 @@ INSTRUMENTS: Final = (
     DISPATCHES,
     DISPATCH_DURATION,
     TOKENS_LOOKED_UP,
+    COSMOS_REQUEST_CHARGE,
 )
 
 

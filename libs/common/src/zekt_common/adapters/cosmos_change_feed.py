@@ -1,0 +1,168 @@
+"""The change feed of a container of events: its ranges as feeds, cursors that outlive splits, and waiting.
+
+A feed is one range of the container as its partitions lay when it was first read; that list is kept in the container
+itself, so that a feed's name means the same range for ever. When a partition splits, the cursors within it go on.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from zekt_common.adapters.cosmos_container import CosmosContainer
+from zekt_common.adapters.cosmos_feed_pages import FeedRange, RangePages
+from zekt_common.clock import to_micros
+from zekt_common.envelope import Envelope, decode_page
+from zekt_common.ports.event_store import FeedPage
+
+LOOK_EVERY_S: Final = 0.25
+_RANGES: Final = "ranges"
+_OWN_STREAM: Final = "~feeds"
+"""No event's stream is called so: their names begin with a letter or digit."""
+
+
+class _Part(msgspec.Struct, frozen=True, array_like=True):
+    """A range within the feed, and the SDK's token that continues it ("" is the beginning)."""
+
+    range: FeedRange
+    token: str
+
+
+class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a reader is in each part of a feed, the next to read first; what was stamped before `since` is skipped."""
+
+    parts: tuple[_Part, ...] = ()
+    since: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Cursor)
+
+
+class CosmosChangeFeed:
+    """Reads feeds page by page; `margin` is how far times may run backwards along one."""
+
+    def __init__(self, container: CosmosContainer, margin: timedelta) -> None:
+        self._container = container
+        self._pages = RangePages(container)
+        self._margin = margin
+        self._ranges: Sequence[FeedRange] = ()
+        self._woken = asyncio.Event()
+        self._ends: dict[str, _End] = {}
+
+    async def names(self) -> Sequence[str]:
+        """Return the names of the feeds, the same for every reader and for ever."""
+        return [str(number) for number in range(len(await self._all_ranges()))]
+
+    async def page(self, feed: str, cursor: str, limit: int) -> FeedPage:
+        """Return the next events, and remember when the feed's end was seen.
+
+        Raises:
+            ValueError: the cursor or the feed is none of ours.
+        """
+        woken = self._woken
+        at = await self._started(feed, cursor)
+        ended = 0
+        while ended < len(at.parts):
+            at, events = await self._next(at, limit)
+            if events:
+                return self._found(at, events)
+            ended += 1
+        self._ends[feed] = _End(cursor, woken, time.monotonic())
+        return FeedPage([], cursor)
+
+    def cursor_at(self, feed: str, moment: datetime) -> str:
+        """Return the cursor that passes over what was stamped before `moment`."""
+        del feed
+        return _encode(_Cursor(since=to_micros(moment)))
+
+    async def wait(self, feed: str, cursor: str, timeout_s: float) -> bool:
+        """Return True once there may be something after `cursor`: an append of our own, or anybody's when we look."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            seen = self._ends.get(feed)
+            if seen is None or seen.cursor != cursor or seen.woken.is_set() or seen.is_old():
+                if (await self.page(feed, cursor, 1)).events:
+                    return True
+                seen = self._ends[feed]
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            await _any_append(seen.woken, min(left_s, seen.looks_again_in_s()))
+
+    def wake(self) -> None:
+        """Have those who wait look at once."""
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+    async def _next(self, at: _Cursor, limit: int) -> tuple[_Cursor, list[Envelope]]:
+        """Read on in the first part, until it gives events that are wanted or ends, and put it last."""
+        first, *others = await self._begun(at.parts)
+        while True:
+            items, token = await self._pages.read(first.range, first.token, limit)
+            first = _Part(first.range, token)
+            events = [event for event in _events(items) if to_micros(event.time) >= at.since]
+            if events or not items:
+                return _Cursor((*others, first), at.since), events
+
+    def _found(self, at: _Cursor, events: list[Envelope]) -> FeedPage:
+        through = max(event.time for event in events) - self._margin
+        if at.since and to_micros(through) >= at.since:
+            at = _Cursor(at.parts)  # nothing older can come any more
+        return FeedPage(events, _encode(at), through)
+
+    async def _started(self, feed: str, cursor: str) -> _Cursor:
+        try:
+            at = _decoder.decode(cursor) if cursor else _Cursor()
+        except msgspec.MsgspecError as error:
+            raise ValueError("no cursor of this store") from error
+        whole = (await self._all_ranges())[int(feed)]
+        return at if at.parts else _Cursor((_Part(whole, ""),), at.since)
+
+    async def _begun(self, parts: Sequence[_Part]) -> Sequence[_Part]:
+        """Divide the first part by the partitions in it, if it is not begun: no token continues several at once."""
+        first, *others = parts
+        if first.token:
+            return parts
+        return [*(_Part(each, "") for each in await self._pages.within(first.range)), *others]
+
+    async def _all_ranges(self) -> Sequence[FeedRange]:
+        if not self._ranges:
+            kept = await self._container.read(_OWN_STREAM, _RANGES)
+            if kept is None:
+                present = {"id": _RANGES, "streamId": _OWN_STREAM, "ranges": await self._pages.present()}
+                kept = await self._container.create_or_keep(_OWN_STREAM, present)
+            self._ranges = kept["ranges"]
+        return self._ranges
+
+
+class _End:
+    """A feed was seen to end at this cursor; `woken` is set by the first own append since."""
+
+    def __init__(self, cursor: str, woken: asyncio.Event, at: float) -> None:
+        self.cursor, self.woken, self._at = cursor, woken, at
+
+    def looks_again_in_s(self) -> float:
+        return self._at + LOOK_EVERY_S - time.monotonic()
+
+    def is_old(self) -> bool:
+        return self.looks_again_in_s() <= 0
+
+
+def _events(items: Sequence[Any]) -> list[Envelope]:
+    return decode_page("[" + ",".join(item["event"] for item in items if "event" in item) + "]")
+
+
+def _encode(cursor: _Cursor) -> str:
+    return _encoder.encode(cursor).decode()
+
+
+async def _any_append(woken: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(max(timeout_s, 0)):
+            await woken.wait()
+    except TimeoutError:
+        return
