@@ -5,6 +5,7 @@ import functools
 import hashlib
 import hmac
 import time
+from collections import deque
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from zekt_sandbox.cosmos.calls import Call
 from zekt_sandbox.cosmos.errors import forbidden, unauthorized
 
 MAX_SKEW_S = 15 * 60
+_KEPT_CLAIMS = 1000
 _WRONG_KEY = (
     "The input authorization token can't serve the request. "
     "The wrong key is being used or the expected payload is not built as per the protocol."
@@ -27,7 +29,7 @@ class Authorizer:
     def __init__(self, key: str, audience: str | None = None) -> None:
         self._key = base64.b64decode(key, validate=True)
         self._audience = audience
-        self.claims: list[dict[str, Any]] = []
+        self.claims: deque[dict[str, Any]] = deque(maxlen=_KEPT_CLAIMS)
 
     def check(self, call: Call) -> None:
         """Let the call pass.

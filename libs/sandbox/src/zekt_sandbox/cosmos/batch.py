@@ -12,16 +12,18 @@ MAX_OPERATIONS = 100
 _FAILED_DEPENDENCY = 424
 
 
-def run_batch(transaction: Transaction, operations: list[dict[str, Any]]) -> tuple[int, str]:
+def run_batch(transaction: Transaction, operations: Any) -> tuple[int, str]:
     """Commit all operations, or report which one failed and store nothing: the answer's status and text.
 
     Raises:
-        CosmosError: 400, there are too many operations or one of an unknown kind.
+        CosmosError: 400, there are no operations, too many, or one of an unknown kind.
     """
-    if not 0 < len(operations) <= MAX_OPERATIONS:
+    if not isinstance(operations, list) or not operations:
+        raise bad_request("Batch request has no operations.")
+    if len(operations) > MAX_OPERATIONS:
         raise bad_request("Batch request has more operations than what is supported.")
     outcomes = []
-    for index, operation in enumerate(map(_read_operation, operations)):
+    for index, operation in enumerate([_read_operation(given) for given in operations]):
         try:
             outcomes.append(apply(transaction, operation))
         except CosmosError as refusal:
@@ -30,10 +32,10 @@ def run_batch(transaction: Transaction, operations: list[dict[str, Any]]) -> tup
     return 200, f"[{','.join(map(_success, outcomes))}]"
 
 
-def _read_operation(operation: dict[str, Any]) -> ItemOperation:
+def _read_operation(operation: Any) -> ItemOperation:
     try:
         kind = Operation(str(operation["operationType"]).lower())
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise bad_request("a batch operation's type is missing or unknown") from None
     return ItemOperation(
         kind,

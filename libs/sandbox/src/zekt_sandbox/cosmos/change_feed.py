@@ -7,8 +7,9 @@ from zekt_sandbox.cosmos.answers import Answer, charge, listing, session
 from zekt_sandbox.cosmos.calls import Call
 from zekt_sandbox.cosmos.containers import Container
 from zekt_sandbox.cosmos.errors import bad_request
+from zekt_sandbox.cosmos.pages import MAX_PAGE_BYTES, page_size
 from zekt_sandbox.cosmos.partitions import Item, KeyRange
-from zekt_sandbox.cosmos.scope import Scope, page_size
+from zekt_sandbox.cosmos.scope import Scope
 
 
 def read_change_feed(container: Container, call: Call) -> Answer:
@@ -36,16 +37,18 @@ def read_change_feed(container: Container, call: Call) -> Answer:
 
 def _page(container: Container, key_range: KeyRange, scope: Scope, call: Call) -> tuple[list[Item], int]:
     limit, since = page_size(call.headers), _modified_since(call)
-    after = last = _continuation(key_range, call)
+    last, size_bytes = _continuation(key_range, call), 0
     items: list[Item] = []
     log = key_range.log
-    for index in range(bisect.bisect_right(log, after, key=lambda item: item.lsn), len(log)):
+    for index in range(bisect.bisect_right(log, last, key=lambda item: item.lsn), len(log)):
         item = log[index]
-        if len(items) >= limit and item.lsn != last:  # a page never ends within a transaction
+        # A page never ends within a transaction.
+        if (len(items) >= limit or size_bytes > MAX_PAGE_BYTES) and item.lsn != last:
             return items, last
         last = item.lsn
         if not item.superseded and item.ts >= since and scope.holds(item) and not container.is_expired(item):
             items.append(item)
+            size_bytes += len(item.text)
     return items, key_range.lsn
 
 

@@ -71,10 +71,10 @@ def _replace(transaction: Transaction, operation: ItemOperation) -> Outcome:
 
 def _patch(transaction: Transaction, operation: ItemOperation) -> Outcome:
     previous = _existing(transaction, operation)
-    condition = operation.body.get("condition")
+    condition, operations = _read_patch(operation.body)
     if condition and not parse_select(f"SELECT * {condition}").matches(previous.body, {}):
         raise precondition_failed()
-    body = _checked(transaction, patched(previous.body, operation.body["operations"]))
+    body = _checked(transaction, patched(previous.body, operations))
     if body["id"] != previous.id:
         raise bad_request("Patching an item's id is not allowed.")
     return Outcome(200, transaction.put(body, previous))
@@ -113,11 +113,23 @@ def _require_match(operation: ItemOperation, item: Item) -> None:
         raise precondition_failed()
 
 
+def _read_patch(body: Any) -> tuple[str | None, list[dict[str, Any]]]:
+    if not isinstance(body, dict) or not isinstance(body.get("operations"), list):
+        raise bad_request("The request body is not a patch.")
+    return body.get("condition"), body["operations"]
+
+
 def _checked(transaction: Transaction, body: Any) -> dict[str, Any]:
     if not isinstance(body, dict) or not isinstance(body.get("id"), str) or not body["id"]:
         raise bad_request("The input content is invalid because the required properties - 'id; ' - are missing")
     if _FORBIDDEN_IN_IDS.search(body["id"]) or len(body["id"].encode()) > _MAX_ID_BYTES:
         raise bad_request("The id contains illegal characters or is too long.")
+    if not _is_ttl(body.get("ttl")):
+        raise bad_request("The ttl is neither -1 nor a positive number of seconds.")
     if transaction.container.partition_key_of(body) != transaction.partition.value:
         raise bad_request(_MISMATCH, 1001)
     return body
+
+
+def _is_ttl(value: Any) -> bool:
+    return value is None or (type(value) is int and (value > 0 or value == -1))

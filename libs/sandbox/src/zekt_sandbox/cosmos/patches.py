@@ -24,7 +24,7 @@ def patched(body: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str,
 
 
 def _apply(body: dict[str, Any], operation: dict[str, Any]) -> None:
-    kind, path = str(operation["op"]).lower(), str(operation["path"])
+    kind, path = str(operation.get("op")).lower(), str(operation.get("path"))
     *parents, leaf = path.strip("/").split("/")
     target: Any = body
     try:

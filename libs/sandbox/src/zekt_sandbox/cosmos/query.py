@@ -1,6 +1,7 @@
 """Queries and their pages: an ordered result is kept while nothing changes, and continued by key when something did."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from zekt_sandbox.cosmos.answers import Answer, charge, listing, session
@@ -8,8 +9,10 @@ from zekt_sandbox.cosmos.calls import Call
 from zekt_sandbox.cosmos.containers import Container
 from zekt_sandbox.cosmos.encoding import encode
 from zekt_sandbox.cosmos.errors import bad_request
+from zekt_sandbox.cosmos.indexing import require_index
+from zekt_sandbox.cosmos.pages import MAX_PAGE_BYTES, page_size
 from zekt_sandbox.cosmos.partitions import END_OF_KEYS, FIRST_KEY, Item
-from zekt_sandbox.cosmos.scope import Scope, page_size
+from zekt_sandbox.cosmos.scope import Scope
 from zekt_sandbox.cosmos.sql.plan import query_plan
 from zekt_sandbox.cosmos.sql.select import Row, Select
 from zekt_sandbox.cosmos.sql.statement import parse_select
@@ -42,37 +45,70 @@ def answer_query_plan(call: Call) -> Answer:
     return Answer(200, encode(plan))
 
 
-def _read(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    return body["query"], {given["name"]: given["value"] for given in body.get("parameters") or ()}
+@dataclass(slots=True)
+class _Query:
+    """A query with its parameters and the items it ranges over."""
+
+    container: Container
+    scope: Scope
+    select: Select
+    text: str
+    parameters: dict[str, Any]
+
+    def rows(self, *, continued: bool) -> list[Row[Item]]:
+        """The whole ordered result; the one of the page before, as long as it still holds."""
+        kept = self.container.results
+        key = (self.text, encode(self.parameters), self.scope.identity, self.container.changes)
+        rows: list[Row[Item]] | None = kept.get(key) if continued else None
+        if rows is None:
+            rows = self.select.run(self.scope.items(), self.parameters)
+            if len(kept) >= _KEPT_RESULTS:
+                kept.clear()
+            kept[key] = rows
+        return rows
+
+    def texts(self, rows: list[Row[Item]]) -> tuple[list[str], int]:
+        """As many rows as a page can hold, and how many rows these took; an expired item leaves no text."""
+        texts: list[str] = []
+        size_bytes = 0
+        for taken, row in enumerate(rows):
+            if row.item is not None and self.container.is_expired(row.item):
+                continue
+            text = row.item.text if self.select.star and row.item else encode(row.value)
+            size_bytes += len(text)
+            if texts and size_bytes > MAX_PAGE_BYTES:
+                return texts, taken
+            texts.append(text)
+        return texts, len(rows)
 
 
-def _page(container: Container, call: Call, body: dict[str, Any]) -> Answer:
+def _read(body: Any) -> tuple[str, dict[str, Any]]:
+    try:
+        return str(body["query"]), {given["name"]: given["value"] for given in body.get("parameters") or ()}
+    except (AttributeError, KeyError, TypeError):
+        raise bad_request("The request body is not a query with its parameters.") from None
+
+
+def _page(container: Container, call: Call, body: Any) -> Answer:
     text, parameters = _read(body)
-    select, scope = parse_select(text), Scope.read(container, call.headers)
-    if scope.key_range is None and len(container.ranges) > 1 and select.needs_merging:
-        raise bad_request("The provided cross partition query can not be directly served by the gateway.", _NEEDS_PLAN)
-    rows = _rows(container, scope, select, (text, parameters))
-    start = _resume(rows, select, call.headers.get("x-ms-continuation"))
-    end = start + page_size(call.headers)
-    page = [row for row in rows[start:end] if row.item is None or not container.is_expired(row.item)]
-    headers = {"x-ms-item-count": str(len(page)), **charge(2.3 + 0.25 * len(page))}
-    if end < len(rows):
+    query = _Query(container, Scope.read(container, call.headers), parse_select(text), text, parameters)
+    _require_servable(query)
+    token = call.headers.get("x-ms-continuation")
+    rows = query.rows(continued=token is not None)
+    start = 0 if token is None else _resume(rows, query.select, token)
+    texts, taken = query.texts(rows[start : start + page_size(call.headers)])
+    headers = {"x-ms-item-count": str(len(texts)), **charge(2.3 + 0.25 * len(texts))}
+    if (end := start + taken) < len(rows):
         headers["x-ms-continuation"] = _continuation(rows[end - 1], end)
-    if scope.key_range is not None:
-        headers |= session(container, scope.key_range)
-    texts = [row.item.text if select.star and row.item else encode(row.value) for row in page]
+    if query.scope.key_range is not None:
+        headers |= session(container, query.scope.key_range)
     return Answer(200, listing(container.rid, "Documents", texts), headers)
 
 
-def _rows(container: Container, scope: Scope, select: Select, asked: tuple[str, dict[str, Any]]) -> list[Row[Item]]:
-    key = (asked[0], encode(asked[1]), scope.identity, container.changes)
-    kept: list[Row[Item]] | None = container.results.get(key)
-    if kept is None:
-        kept = select.run(scope.items(), asked[1])
-        if len(container.results) >= _KEPT_RESULTS:
-            container.results.clear()
-        container.results[key] = kept
-    return kept
+def _require_servable(query: _Query) -> None:
+    if query.scope.key_range is None and len(query.container.ranges) > 1 and query.select.needs_merging:
+        raise bad_request("The provided cross partition query can not be directly served by the gateway.", _NEEDS_PLAN)
+    require_index(query.container.properties["indexingPolicy"], query.select.order)
 
 
 def _continuation(last: Row[Item], position: int) -> str:
@@ -80,16 +116,14 @@ def _continuation(last: Row[Item], position: int) -> str:
     return json.dumps({"position": position, "keys": last.keys, "number": number})
 
 
-def _resume(rows: list[Row[Item]], select: Select, token: str | None) -> int:
+def _resume(rows: list[Row[Item]], select: Select, token: str) -> int:
     """The position after the last row that was answered, wherever that is now."""
-    if token is None:
-        return 0
     try:
         last = json.loads(token)
-        position, keys, number = last["position"], [tuple(key) for key in last["keys"]], last["number"]
+        position, keys, number = int(last["position"]), [tuple(key) for key in last["keys"]], int(last["number"])
+        if 0 < position <= len(rows) and (found := rows[position - 1].item) and found.number == number:
+            return position
+        later = (index for index, row in enumerate(rows) if select.is_after(row, keys, number))
+        return next(later, len(rows))
     except (KeyError, TypeError, ValueError):
         raise bad_request("Invalid continuation token.") from None
-    if 0 < position <= len(rows) and (found := rows[position - 1].item) and found.number == number:
-        return int(position)
-    later = (index for index, row in enumerate(rows) if row.item and select.is_after(row, keys, number))
-    return next(later, len(rows))

@@ -45,8 +45,8 @@ class CosmosSandbox:
 
     @property
     def token_claims(self) -> list[dict[str, Any]]:
-        """What the Entra ID tokens that were presented claimed, accepted or not, oldest first."""
-        return self._gateway.authorizer.claims
+        """What the last 1,000 Entra ID tokens that were presented claimed, accepted or not, oldest first."""
+        return list(self._gateway.authorizer.claims)
 
     @property
     def write_regions(self) -> tuple[str, ...]:

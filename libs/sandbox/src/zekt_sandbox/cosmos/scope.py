@@ -9,7 +9,6 @@ from zekt_sandbox.cosmos.containers import Container
 from zekt_sandbox.cosmos.errors import bad_request, range_gone
 from zekt_sandbox.cosmos.partitions import END_OF_KEYS, FIRST_KEY, Item, KeyRange, LogicalPartition
 
-_DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _MAX_KEY_BYTES = 2048
 
 
@@ -90,9 +89,3 @@ def partition_key(headers: Mapping[str, str]) -> Any:
     if isinstance(value, str) and len(value.encode()) > _MAX_KEY_BYTES:
         raise bad_request("The partition key supplied is longer than 2048 bytes.")
     return value
-
-
-def page_size(headers: Mapping[str, str]) -> int:
-    """How many items a page may hold; -1 asks for as many as the service likes."""
-    asked = int(headers.get("x-ms-max-item-count") or _DEFAULT_PAGE)
-    return _MAX_PAGE if asked < 0 else asked

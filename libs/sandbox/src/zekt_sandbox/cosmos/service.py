@@ -17,8 +17,8 @@ from zekt_sandbox.cosmos.scope import partition_key
 from zekt_sandbox.cosmos.transactions import MAX_BYTES, Transaction
 
 _KIB = 1024
+_RECREATED = 1024  # the substatus on which the SDK reads the container again
 _READ_UNITS_PER_KIB, _WRITE_UNITS_PER_KIB = 1.0, 5.7
-_OVERHEAD_BYTES = 4096  # of a batch's JSON around its items
 
 
 def answer(account: Account, call: Call) -> Answer:
@@ -110,8 +110,6 @@ def _key_range_views(container: Container) -> list[dict[str, Any]]:
 
 
 def _apply_to_item(account: Account, call: Call) -> Answer:
-    if len(call.body) > MAX_BYTES + _OVERHEAD_BYTES:
-        raise too_large()
     container = _container(account, call)
     transaction = Transaction(container, container.partition(partition_key(call.headers)))
     outcome = apply(transaction, _item_operation(call))
@@ -178,7 +176,10 @@ _HANDLERS: dict[Operation, Callable[[Account, Call], Answer]] = {
 
 
 def _container(account: Account, call: Call) -> Container:
-    return account.container(call.segments[1], call.segments[3])
+    container = account.container(call.segments[1], call.segments[3])
+    if call.headers.get("x-ms-cosmos-intended-collection-rid", container.rid) != container.rid:
+        raise bad_request("The container was deleted and created again.", _RECREATED)
+    return container
 
 
 def _item_operation(call: Call) -> ItemOperation:
