@@ -1,0 +1,114 @@
+"""Locks, while handlers run, and how many run at once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from libs.common.tests.flow.consuming import (
+    LOCK_S,
+    Inbox,
+    Noted,
+    Start,
+    consumer,
+    message,
+    publish,
+    settled,
+)
+from structlog.testing import capture_logs
+
+from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.contracts.topology import Subscription
+from zekt_common.envelope import Envelope
+from zekt_common.kit.consumer import Complete, Consumer, Retry, Settlement
+from zekt_common.ports import Bus, ReceivedMessage
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def test_a_slow_handler_keeps_its_lock(short_locks: Bus, start: Start) -> None:
+    rival = short_locks.subscribe("ingress", "router")
+    stolen: list[ReceivedMessage] = []
+
+    async def slow(_: Noted, __: Envelope) -> Settlement:
+        stolen.extend(await rival.receive(1, timeout_s=4 * LOCK_S))
+        return Complete()
+
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: slow}, terms=terms)
+    start(consuming.run())
+    await short_locks.publish("ingress", [message(1)])
+    await settled(consuming, "completed")
+    assert stolen == []
+
+
+async def test_a_lost_lock_is_a_warning_and_the_message_comes_again(tmp_path: Path, start: Start) -> None:
+    inbox, clock = Inbox(), ManualClock()
+    async with open_backend(tmp_path, "ingress", clock=clock) as backend:
+        rival = backend.bus.subscribe("ingress", "router")
+
+        async def overslept(event: Noted, envelope: Envelope) -> Settlement:
+            if inbox.queue.empty():
+                clock.now += timedelta(seconds=30)
+                await rival.release(await rival.receive(1, timeout_s=0))
+            return await inbox.handle(event, envelope)
+
+        consuming = consumer(backend, overslept, concurrency=1)  # so that nobody but the rival can take the lock
+        with capture_logs() as logs:
+            loop = start(consuming.run())
+            await publish(backend, message(1))
+            await settled(consuming, "completed")
+        loop.cancel()
+        await asyncio.wait([loop])
+    assert "message_lock_lost" in [entry["event"] for entry in logs]
+    assert consuming.outcomes == {"lost": 1, "completed": 1}
+    assert inbox.queue.qsize() == 2
+
+
+async def test_no_more_handlers_run_at_once_than_allowed(backend: Backend, start: Start) -> None:
+    running = most = 0
+
+    async def count(_: Noted, __: Envelope) -> Settlement:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        return Complete()
+
+    consuming = consumer(backend, count, concurrency=5)
+    start(consuming.run())
+    await publish(backend, *(message(n) for n in range(100)))
+    await settled(consuming, "completed", 100)
+    assert most == 5
+
+
+async def test_what_a_dead_process_holds_must_be_handled_before_we_have_caught_up(
+    short_locks: Bus, start: Start
+) -> None:
+    await short_locks.publish("ingress", [message(1)])
+    assert await short_locks.subscribe("ingress", "router").receive(1, timeout_s=0)
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    inbox = Inbox()
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: inbox.handle}, terms=terms)
+    start(consuming.run())
+    async with asyncio.timeout(5):
+        await consuming.caught_up.wait()
+    assert inbox.queue.qsize() == 1
+
+
+async def test_a_message_that_waits_for_its_retry_does_not_keep_us_from_catching_up_for_ever(
+    short_locks: Bus, start: Start
+) -> None:
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    await short_locks.publish("ingress", [message(1)])
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: Inbox(Retry(3600)).handle}, terms=terms)
+    start(consuming.run())
+    async with asyncio.timeout(5):
+        await consuming.caught_up.wait()
+    assert consuming.outcomes["retried"] == 1
