@@ -1,6 +1,8 @@
+import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,65 @@ import aiohttp
 import pytest
 
 from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.clock import utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.kit.host import Hosted, serving
 from zekt_common.kit.identity_client import IdentityClient
 from zekt_common.kit.settings import HostSettings
 from zekt_identity.app import build_service
-from zekt_identity.settings import IdentitySettings
+from zekt_identity.settings import IdentitySettings, OAuthClient
 from zekt_sandbox import GitHubSandbox
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def told(self) -> tuple[int, str]:
+        """The status and the error's code."""
+        return self.status, self.body["error"]
+
+
+@dataclass
+class Browser:
+    """A browser of one person: it keeps cookies that a host may set, and sends nothing it would not send."""
+
+    http: aiohttp.ClientSession
+    base: str
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Call one of our pages, from one of our pages unless the headers say otherwise."""
+        sent = {"Sec-Fetch-Site": "same-origin", "Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        async with self.http.request(
+            method, self.base + path, data=data, headers=sent, allow_redirects=False
+        ) as response:
+            for name, morsel in response.cookies.items():
+                assert (morsel["path"], morsel["secure"], morsel["httponly"]) == ("/", True, True)
+                assert (morsel["samesite"], morsel["domain"]) == ("Lax", "")
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
+            content = await response.read()
+            return Answer(response.status, dict(response.headers), json.loads(content) if content else None)
+
+    async def authorize(self, login: str, return_to: str = "/") -> str:
+        """Begin a sign-in, say yes at GitHub, and return the path of the callback that it sends us to."""
+        begun = await self.call("GET", f"/auth/login?return_to={return_to}")
+        assert begun.status == 303, begun.body
+        async with self.http.get(f"{begun.headers['Location']}&login={login}", allow_redirects=False) as response:
+            assert response.status == 302, await response.text()
+            return response.headers["Location"].removeprefix(self.base)
+
+    async def sign_in(self, login: str = "octocat") -> None:
+        answer = await self.call("GET", await self.authorize(login))
+        assert (answer.status, answer.headers["Location"]) == (303, "/")
 
 
 @dataclass
@@ -26,6 +80,10 @@ class Running:
     http: aiohttp.ClientSession
     issuer: EmbeddedIssuer
     client: IdentityClient
+    data_dir: Path
+
+    def browser(self) -> Browser:
+        return Browser(self.http, self.hosted.url)
 
     async def post(self, body: Any, authorization: str | None = None) -> tuple[int, dict[str, str], Any]:
         token = self.issuer.mint(service="test", roles=[TOKENS_INSTALLATION])
@@ -36,24 +94,38 @@ class Running:
             return response.status, dict(response.headers), await response.json()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @asynccontextmanager
 async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) -> AsyncIterator[Running]:
+    port = free_port()
+    public_url = f"http://127.0.0.1:{port}"
+    sandbox.callback_urls = [f"{public_url}/auth/callback"]
+    clock = changes.pop("clock", utc_now)
     honest: dict[str, Any] = {
+        "github_url": sandbox.url,
+        "public_url": public_url,
+        "oauth": OAuthClient(client_id=sandbox.client_id, client_secret=sandbox.client_secret),
         "github_api_url": sandbox.url,
         "app_id": sandbox.app_id,
         "private_key_pem": sandbox.private_key_pem.encode(),
     }
-    host = HostSettings(port=0, internal_port=0, data_dir=data_dir)
+    host = HostSettings(port=port, internal_port=0, data_dir=data_dir)
     settings = IdentitySettings(host=host, **(honest | changes))
     issuer = EmbeddedIssuer(data_dir)
     async with (
-        serving([build_service(settings, ask_again_s=0.01)], settings.host) as hosted,
-        aiohttp.ClientSession() as http,
+        serving([build_service(settings, clock=clock, ask_again_s=0.01)], settings.host) as hosted,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
     ):
         client = IdentityClient(
             http, hosted.internal_url, lambda: issuer.mint(service="test", roles=[TOKENS_INSTALLATION])
         )
-        yield Running(hosted, sandbox, http, issuer, client)
+        yield Running(hosted, sandbox, http, issuer, client, data_dir)
 
 
 @pytest.fixture
@@ -63,6 +135,8 @@ async def sandbox() -> AsyncIterator[GitHubSandbox]:
         running.create_repository("beta/consumer")
         running.create_repository("beta/other")
         running.create_installation("beta", id=72, repositories=["beta/consumer"])
+        running.create_user("octocat", id=4_242)
+        running.create_user("hubot", id=4_243)
         yield running
 
 

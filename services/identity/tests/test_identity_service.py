@@ -61,7 +61,7 @@ async def test_refused_credentials_make_it_unready_and_look_ups_worth_another_tr
         async with identity.http.get(f"{identity.hosted.url}/ready") as response:
             body = json.loads(await response.read())
         assert (response.status, body["status"]) == (503, "unready")
-        [check] = body["checks"]
+        check = body["checks"][0]
         assert check["name"] == "identity.github_app"
         assert "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE" in check["detail"]
 
@@ -79,7 +79,7 @@ async def test_github_out_of_reach_does_not_make_it_unready(sandbox: GitHubSandb
     sandbox.add_fault("error", path="/app", count=None, status=503)
     async with identity_at(sandbox, tmp_path) as identity:
         await identity.hosted.until_ready()
-        [check] = (await identity.hosted.readiness()).checks
+        check = (await identity.hosted.readiness()).checks[0]
         assert "GitHub answered 503" in check.detail
         sandbox.clear_faults()
         while (await identity.hosted.readiness()).checks[0].detail:

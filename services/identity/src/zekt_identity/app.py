@@ -1,66 +1,132 @@
 """Identity's composition: the one place that names what its ports are made of."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 import aiohttp
 
+from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.sessions import SessionVerifier
+from zekt_common.clock import Clock, utc_now
+from zekt_common.kit.operations import Operated, operations_routes
+from zekt_common.kit.projector import Projector
 from zekt_common.kit.service import Check, Service
+from zekt_common.kit.supervision import finish
+from zekt_common.kit.sweeper import Sweeper
+from zekt_identity.account_http import AccountDesk, AccountDoor
+from zekt_identity.accounts import Accounts
+from zekt_identity.audited import audited
+from zekt_identity.auditor import Auditor
+from zekt_identity.auth_http import AuthDoor, SignInDesk
 from zekt_identity.credentials import ASK_AGAIN_S, CredentialsWatch
 from zekt_identity.github_app import GitHubApp
-from zekt_identity.http import TokenDoor
+from zekt_identity.github_oauth import GitHubOAuth
+from zekt_identity.http import TokenDesk, TokenDoor
+from zekt_identity.key_ring import KeyRing
+from zekt_identity.ledger import Ledger
+from zekt_identity.projections import project
+from zekt_identity.sealing import Sealer
+from zekt_identity.sessions import Sessions
 from zekt_identity.settings import IdentitySettings
+from zekt_identity.sign_in import SignIn
 from zekt_identity.tokens import TokenCache
+from zekt_identity.user_tokens import UserTokenVault
+
+NAME: Final = "identity"
 
 
 class _Identity:
     """What exists while the service runs."""
 
-    tokens: TokenCache
-    watch: CredentialsWatch
-    asking: asyncio.Task[None]
+    tokens: TokenDesk
+    signing_in: SignInDesk
+    accounts: AccountDesk
+    operated: Operated
+    auditor: Auditor
 
-    def __init__(self, settings: IdentitySettings, *, ask_again_s: float) -> None:
+    def __init__(self, settings: IdentitySettings, clock: Clock, *, ask_again_s: float) -> None:
         self._settings = settings
+        self._clock = clock
         self._ask_again_s = ask_again_s
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession() as http:
-            app = GitHubApp(
-                http,
-                api_url=self._settings.github_api_url,
-                app_id=self._settings.app_id,
-                private_key_pem=self._settings.private_key_pem,
-            )
-            self.tokens = TokenCache(app.issue)
-            self.watch = CredentialsWatch(app.check_credentials, again_s=self._ask_again_s)
-            self.asking = asyncio.create_task(self.watch.run())
+        data_dir = self._settings.host.data_dir
+        async with open_backend(data_dir, NAME, clock=self._clock) as backend, aiohttp.ClientSession() as http:
+            self._compose(backend, http)
+            loops = [self._watch.run(), self._projector.run(), self._sweeper.run()]
+            self._running = [asyncio.create_task(loop) for loop in loops]
             try:
                 yield
             finally:
-                await self.drain()
+                await finish(self._running, within_s=0)
 
     async def drain(self) -> None:
-        """Stop asking about the App; look-ups under way end with their requests."""
-        self.asking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.asking
+        """Begin no more erasures; look-ups under way end with their requests."""
+        await self._sweeper.drain()
 
     async def checks(self) -> Sequence[Check]:
-        return [self.watch.check()]
+        caught_up = self._projector.caught_up.is_set()
+        views = Check(name="views", ok=caught_up, detail="" if caught_up else "Still projecting stored events.")
+        return [self._watch.check(), views]
+
+    def _compose(self, backend: Backend, http: aiohttp.ClientSession) -> None:
+        self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
+        ledger, sealer = Ledger(backend.store, self._projector), Sealer(backend.keys)
+        self.auditor = Auditor(ledger, clock=self._clock)
+        self._compose_tokens(http)
+        self._compose_people(backend, http, ledger, sealer)
+        self.operated = Operated(
+            store=backend.store, bus=backend.bus, views=backend.views, projectors={NAME: self._projector}
+        )
+
+    def _compose_tokens(self, http: aiohttp.ClientSession) -> None:
+        app = GitHubApp(
+            http,
+            api_url=self._settings.github_api_url,
+            app_id=self._settings.app_id,
+            private_key_pem=self._settings.private_key_pem,
+        )
+        self._watch = CredentialsWatch(app.check_credentials, again_s=self._ask_again_s)
+        self.tokens = TokenDesk(tokens=TokenCache(app.issue), auditor=self.auditor)
+
+    def _compose_people(self, backend: Backend, http: aiohttp.ClientSession, ledger: Ledger, sealer: Sealer) -> None:
+        settings, clock, client = self._settings, self._clock, self._settings.oauth
+        oauth = GitHubOAuth(
+            http,
+            web_url=settings.github_url,
+            api_url=settings.github_api_url,
+            client_id=client.client_id if client else "",
+            client_secret=client.client_secret if client else "",
+            clock=clock,
+        )
+        vault = UserTokenVault(backend.views, sealer, oauth, clock=clock)
+        ring = KeyRing(backend.views, sealer)
+        sessions = Sessions(ledger, backend.views, ring, public_url=settings.public_url, clock=clock)
+        verifier = SessionVerifier(sessions, public_url=settings.public_url, clock=clock)
+        accounts = Accounts(ledger, sealer, vault, oauth)
+        sign_in = SignIn(oauth, accounts, vault, sessions, sealer, public_url=settings.public_url, clock=clock)
+        self.signing_in = SignInDesk(sign_in=sign_in if client else None, sessions=sessions, verifier=verifier)
+        self.accounts = AccountDesk(
+            accounts=accounts, sessions=sessions, verifier=verifier, views=backend.views, clock=clock
+        )
+        self._sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=accounts.erase, now=clock)
 
 
-def build_service(settings: IdentitySettings, *, ask_again_s: float = ASK_AGAIN_S) -> Service:
+def build_service(settings: IdentitySettings, *, clock: Clock = utc_now, ask_again_s: float = ASK_AGAIN_S) -> Service:
     """Return identity, ready to be hosted."""
-    identity = _Identity(settings, ask_again_s=ask_again_s)
-    door = TokenDoor(EmbeddedIssuer(settings.host.data_dir), lambda: identity.tokens)
+    identity = _Identity(settings, clock, ask_again_s=ask_again_s)
+    routes = [
+        *TokenDoor(EmbeddedIssuer(settings.host.data_dir), lambda: identity.tokens).routes(),
+        *AuthDoor(lambda: identity.signing_in).routes(),
+        *AccountDoor(lambda: identity.accounts).routes(),
+    ]
     return Service(
-        name="identity",
-        routes=door.routes(),
+        name=NAME,
+        routes=[*audited(routes, lambda: identity.auditor), *operations_routes(NAME, lambda: identity.operated)],
         lifespan=identity.lifespan,
         drain=identity.drain,
         checks=identity.checks,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,14 +37,14 @@ class Auditor:
         origin: str,
         kind: TokenKind,
         purpose: str,
-        token_sha256: str,
+        token: str,
         account_id: int,
         installation_id: int | None = None,
         repository_ids: Sequence[int] = (),
     ) -> None:
         """Note a token's first use by this caller for this purpose, and further ones once a minute."""
         now = self._clock()
-        first = audit.stream_of("first", caller, purpose, token_sha256)
+        first = audit.stream_of("first", caller, purpose, hashlib.sha256(token.encode()).hexdigest())
         minute = audit.minute_of(now)
         again = audit.stream_of("again", caller, purpose, kind, account_id, installation_id, minute)
         is_new = first not in self._noted or not self._noted[first].done()

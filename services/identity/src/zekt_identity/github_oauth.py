@@ -120,7 +120,8 @@ class GitHubOAuth:
             GitHubUnavailable: not now.
         """
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/vnd.github+json"}
-        return await self._call("GET", f"{self._api_url}/user", Person, headers=headers)
+        person: Person = await self._call("GET", f"{self._api_url}/user", Person, headers=headers)
+        return person
 
     async def revoke(self, access_token: str) -> None:
         """Have GitHub forget that the person ever said yes; a token that is unknown already is no error.

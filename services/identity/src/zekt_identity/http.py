@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
@@ -15,6 +16,9 @@ from zekt_common.contracts.identity import (
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.service import Access, Route
 from zekt_common.telemetry.tracing import current_span
+from zekt_identity.audit import NOBODY
+from zekt_identity.auditor import Auditor
+from zekt_identity.caller import origin_of
 from zekt_identity.github_app import AppCredentialsRefused, GitHubRefused, GitHubUnavailable
 from zekt_identity.scopes import scope_of
 from zekt_identity.tokens import TokenCache
@@ -30,12 +34,20 @@ _HELP = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenDesk:
+    """What the routes work with."""
+
+    tokens: TokenCache
+    auditor: Auditor
+
+
 class TokenDoor:
     """`POST /internal/tokens/installation`, for services whose token has the role."""
 
-    def __init__(self, issuer: EmbeddedIssuer, tokens: Callable[[], TokenCache]) -> None:
+    def __init__(self, issuer: EmbeddedIssuer, desk: Callable[[], TokenDesk]) -> None:
         self._issuer = issuer
-        self._tokens = tokens
+        self._desk = desk
 
     def routes(self) -> list[Route]:
         """Return the door's routes."""
@@ -58,7 +70,7 @@ class TokenDoor:
         if span is not None:
             span.set(caller=caller.service, purpose=asked.purpose)
         try:
-            token = await self._tokens().look_up(scope_of(asked), rejected_sha256=asked.rejected_sha256)
+            token = await self._desk().tokens.look_up(scope_of(asked), rejected_sha256=asked.rejected_sha256)
         except GitHubUnavailable as error:
             raise _unavailable("github_unavailable", f"{error}.", error.pause_s or RETRY_AFTER_S) from error
         except AppCredentialsRefused as error:
@@ -66,6 +78,16 @@ class TokenDoor:
             raise _unavailable(error.code, detail, CREDENTIALS_RETRY_AFTER_S) from error
         except GitHubRefused as error:
             raise Refusal(422, error.code, f"{_HELP.get(error.code, 'GitHub said no.')} ({error})") from error
+        await self._desk().auditor.token_given(
+            caller=caller.service,
+            origin=origin_of(request),
+            kind="installation",
+            purpose=asked.purpose,
+            token=token.token,
+            account_id=token.account_id or NOBODY,
+            installation_id=token.installation_id,
+            repository_ids=token.repository_ids,
+        )
         return json_response(token, headers={"Cache-Control": "no-store"})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -10,16 +11,32 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 KEY_FILE: Final = "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE"
+CLIENT_ID: Final = "ZEKT_GITHUB_OAUTH_CLIENT_ID"
+CLIENT_SECRET: Final = "ZEKT_GITHUB_OAUTH_CLIENT_SECRET"  # noqa: S105 - a setting's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class OAuthClient:
+    """What GitHub knows the App by when people sign in."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitySettings:
-    """The GitHub App that identity speaks for, and where GitHub is."""
+    """The GitHub App that identity speaks for, where GitHub is, and where people reach Zekt.
+
+    Without an OAuth client nobody can sign in; everything else works.
+    """
 
     host: HostSettings
     github_api_url: str
     app_id: int
     private_key_pem: bytes = field(repr=False)
+    github_url: str = "https://github.com"
+    public_url: str = "http://127.0.0.1:8080"
+    oauth: OAuthClient | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IdentitySettings":
@@ -29,14 +46,36 @@ class IdentitySettings:
             SettingsError: it names every variable that is missing or unusable.
         """
         reader = EnvironmentReader(env)
+        host = HostSettings.read(reader)
+        api_url = reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com")
         settings = cls(
-            host=HostSettings.read(reader),
-            github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
+            host=host,
+            github_api_url=api_url,
             app_id=reader.number("ZEKT_GITHUB_APP_ID"),
             private_key_pem=_private_key(reader),
+            github_url=reader.secure_url("ZEKT_GITHUB_URL", default=web_url_of(api_url)),
+            public_url=reader.secure_url("ZEKT_PUBLIC_URL", default=f"http://127.0.0.1:{host.port or 8080}"),
+            oauth=_oauth(reader),
         )
         reader.check()
         return settings
+
+
+def web_url_of(api_url: str) -> str:
+    """Return where people reach the GitHub whose API this is: github.com, GHE.com or GitHub Enterprise Server."""
+    parts = urlsplit(api_url)
+    return urlunsplit((parts.scheme, parts.netloc.removeprefix("api."), parts.path.removesuffix("/api/v3"), "", ""))
+
+
+def _oauth(reader: EnvironmentReader) -> OAuthClient | None:
+    client_id, client_secret = reader.optional(CLIENT_ID), reader.optional(CLIENT_SECRET)
+    if client_id is None and client_secret is None:
+        return None
+    if client_id is None or client_secret is None:
+        missing, present = (CLIENT_ID, CLIENT_SECRET) if client_id is None else (CLIENT_SECRET, CLIENT_ID)
+        reader.reject(missing, f"is not set, though {present} is: set both, or neither for no sign-in")
+        return None
+    return OAuthClient(client_id=client_id, client_secret=client_secret)
 
 
 def _private_key(reader: EnvironmentReader) -> bytes:

@@ -5,6 +5,7 @@ the new pair before anybody uses it.
 """
 
 import asyncio
+import contextlib
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -105,11 +106,9 @@ class UserTokenVault:
                 await asyncio.sleep(LOOK_AGAIN_S)  # another replica is at it
                 continue
             claim = msgspec.structs.replace(kept, claimed_until=self._clock() + CLAIM_LIFE)
-            try:
+            with contextlib.suppress(DocumentConflict):  # another replica, or a new sign-in: look again
                 etag = await self._write(account_id, claim, if_match=document.etag)
-            except DocumentConflict:
-                continue
-            return await self._renew(account_id, claim, stored, etag)
+                return await self._renew(account_id, claim, stored, etag)
 
     async def _renew(self, account_id: int, claim: _Kept, stored: StoredTokens, etag: str) -> StoredTokens:
         try:

@@ -19,6 +19,10 @@ class Access(StrEnum):
     """A GitHub webhook signed with one of our secrets; verified by the handler over the raw bytes."""
     ACTIONS_TOKEN = "actions-token"  # noqa: S105 - the name of a requirement
     """A GitHub Actions OIDC token; verified by the handler, since what it may do depends on the body."""
+    SIGN_IN = "sign-in"
+    """A browser or command line that is signing in: bound by the handler to the attempt that it has begun."""
+    SESSION = "session"
+    """A person's session, as cookie or bearer; verified by the handler, and good for that person's own account."""
     OPERATOR = "operator"
     """The data directory's operator token over loopback; enforced by the host."""
     SERVICE_TOKEN = "service-token"  # noqa: S105 - the name of a requirement

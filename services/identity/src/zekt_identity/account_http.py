@@ -1,0 +1,136 @@
+"""`/api/account` and `/api/audit`: what a person may see, have and end of their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
+from zekt_common.clock import Clock
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.ports import Views
+from zekt_identity.account import Account, NotLinked, Order, PersonaCannotNarrow
+from zekt_identity.accounts import Accounts, Description
+from zekt_identity.audited import SESSION
+from zekt_identity.caller import origin_of
+from zekt_identity.projections import AuditEntry, audit_of
+from zekt_identity.sessions import Sessions
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+_PRIVATE: Final = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountDesk:
+    """What the routes work with."""
+
+    accounts: Accounts
+    sessions: Sessions
+    verifier: SessionVerifier
+    views: Views
+    clock: Clock
+
+
+class AccountDoor:
+    """The routes; `desk` is asked for on each request, since it exists only while the service runs."""
+
+    def __init__(self, desk: Callable[[], AccountDesk]) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        """Return all of them; each is about the account of the session and of nobody else."""
+        return [
+            _route("GET", "/api/account", self.get_account),
+            _route("PUT", "/api/account", self.put_account),
+            _route("DELETE", "/api/account", self.leave),
+            _route("DELETE", "/api/account/sessions", self.end_sessions),
+            _route("GET", "/api/audit", self.get_audit),
+        ]
+
+    async def get_account(self, request: web.Request) -> web.Response:
+        """The account as its owner may see it: all of it."""
+        session = await self._session(request)
+        account = await self._desk().accounts.find(session.account_id)
+        return await self._shown(session, account)
+
+    async def put_account(self, request: web.Request) -> web.Response:
+        """Open the account, or have it be as described."""
+        session, body = await self._session(request), await request.read()
+        try:
+            wanted = msgspec.json.decode(body, type=Description)
+        except msgspec.DecodeError as error:
+            raise Refusal(400, "invalid_request", f"{error}.") from None
+        try:
+            account = await self._desk().accounts.describe(self._order(session, request), wanted)
+        except NotLinked:
+            raise Refusal(409, "account_left", "The account was left. Sign in again to begin anew.") from None
+        except PersonaCannotNarrow as error:
+            raise Refusal(409, "persona_cannot_narrow", f"{error}.") from None
+        return await self._shown(session, account)
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """Close the account and erase what is personal, at once."""
+        session = await self._session(request)
+        await self._desk().accounts.leave(self._order(session, request))
+        return self._signed_out()
+
+    async def end_sessions(self, request: web.Request) -> web.Response:
+        """Sign out everywhere."""
+        session = await self._session(request)
+        await self._desk().accounts.end_sessions(self._order(session, request), "signed out everywhere")
+        return self._signed_out()
+
+    async def get_audit(self, request: web.Request) -> web.Response:
+        """Who did what with the account, when, from where: newest first; `next` continues it as `before`."""
+        session, limit = await self._session(request), _limit(request)
+        page = await self._desk().views.listing(
+            audit_of(session.account_id), after=request.query.get("before", ""), limit=limit, descending=True
+        )
+        entries = [msgspec.json.decode(document.body, type=AuditEntry) for document in page]
+        return json_response(
+            {"entries": entries, "next": page[-1].id if len(page) == limit else None}, headers=_PRIVATE
+        )
+
+    async def _session(self, request: web.Request) -> Session:
+        session = request[SESSION] = await self._desk().verifier.verify(request)
+        return session
+
+    def _order(self, session: Session, request: web.Request) -> Order:
+        return Order(
+            account_id=session.account_id,
+            actor=str(session.account_id),
+            origin=origin_of(request),
+            at=self._desk().clock(),
+        )
+
+    def _signed_out(self) -> web.Response:
+        self._desk().sessions.look_again()
+        response = web.Response(status=204, headers=_PRIVATE)
+        response.del_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+        return response
+
+    async def _shown(self, session: Session, account: Account) -> web.Response:
+        shown: dict[str, Any] = {
+            "accountId": session.account_id,
+            "status": account.status,
+            "persona": account.persona,
+            "sku": account.sku,
+            "kind": account.kind,
+            "contact": await self._desk().accounts.contact(account),
+        }
+        return json_response(shown, headers=_PRIVATE)
+
+
+def _route(method: str, path: str, handler: Handler) -> Route:
+    return Route(method=method, path=path, handler=handler, requires=Access.SESSION, max_body_bytes=16 * 1024)
+
+
+def _limit(request: web.Request) -> int:
+    value = request.query.get("limit", str(DEFAULT_LIMIT))
+    if not (value.isascii() and value.isdigit() and 1 <= int(value[:20]) <= MAX_LIMIT):
+        raise Refusal(400, "invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
+    return int(value[:20])

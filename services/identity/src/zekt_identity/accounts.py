@@ -1,0 +1,121 @@
+"""Accounts as people use them: known from the first sign-in, opened with contact details, and erased on leaving."""
+
+from typing import Annotated, Final
+
+import msgspec
+import structlog
+
+from zekt_common.errors import KeyDestroyed
+from zekt_identity.account import (
+    ACCOUNT,
+    Account,
+    EndSessions,
+    Kind,
+    Leave,
+    Link,
+    Open,
+    Order,
+    Persona,
+    Sku,
+    Status,
+    stream_of,
+)
+from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
+from zekt_identity.github_oauth import GitHubOAuth
+from zekt_identity.ledger import Ledger
+from zekt_identity.sealing import Sealer
+from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
+
+_CONTACT: Final = "contact details"
+
+log = structlog.get_logger()
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom to write to about billing and support, and for nothing else."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    email: Annotated[str, msgspec.Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")]
+    company: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+    def __repr__(self) -> str:
+        return "Contact(...)"
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account as its owner wants it."""
+
+    persona: Persona
+    kind: Kind
+    contact: Contact
+    sku: Sku = Sku.FREE
+
+
+class Accounts:
+    """Executes commands on accounts; what is personal is sealed on the way in and opened on the way out."""
+
+    def __init__(self, ledger: Ledger, sealer: Sealer, vault: UserTokenVault, oauth: GitHubOAuth) -> None:
+        self._ledger = ledger
+        self._sealer = sealer
+        self._vault = vault
+        self._oauth = oauth
+
+    async def link(self, order: Order) -> Account:
+        """Return the account of a person who has just signed in."""
+        outcome = await self._ledger.execute(ACCOUNT, stream_of(order.account_id), Link(order))
+        return outcome.state
+
+    async def find(self, account_id: int) -> Account:
+        """Return the account as it is now."""
+        return await self._ledger.load(ACCOUNT, stream_of(account_id))
+
+    async def contact(self, account: Account) -> Contact | None:
+        """Return the contact details, None once they are erased."""
+        if account.contact is None:
+            return None
+        try:
+            content = await self._sealer.open(account.key, _CONTACT, account.contact)
+        except KeyDestroyed:
+            return None
+        return msgspec.json.decode(content, type=Contact)
+
+    async def describe(self, order: Order, wanted: Description) -> Account:
+        """Open the account, or change it, and return it as it is then.
+
+        Raises:
+            NotLinked: nobody is signed in for it.
+            PersonaCannotNarrow: the persona would lose a side.
+        """
+        account = await self.find(order.account_id)
+        contact = None
+        if account.key and await self.contact(account) != wanted.contact:
+            contact = await self._sealer.seal(account.key, _CONTACT, msgspec.json.encode(wanted.contact))
+        command = Open(order=order, persona=wanted.persona, sku=wanted.sku, kind=wanted.kind, contact=contact)
+        return (await self._ledger.execute(ACCOUNT, stream_of(order.account_id), command)).state
+
+    async def end_sessions(self, order: Order, reason: str) -> None:
+        """Have every session of the account that began until now count no more."""
+        await self._ledger.execute(ACCOUNT, stream_of(order.account_id), EndSessions(order=order, reason=reason))
+
+    async def leave(self, order: Order) -> None:
+        """Close the account and erase what is personal; what a crash leaves undone a timer does."""
+        await self._revoke(order.account_id)
+        stream = stream_of(order.account_id)
+        await self._ledger.execute(ACCOUNT, stream, Leave(order))
+        await self.erase(stream)
+
+    async def erase(self, stream: str) -> bool:
+        """Destroy the data key and the tokens of an account that was left; True once nothing is left to do."""
+        account = await self._ledger.load(ACCOUNT, stream)
+        if account.status is Status.LEFT:
+            await self._sealer.erase(account.key)
+            await self._vault.remove(int(stream.rpartition("/")[2]))
+        return True
+
+    async def _revoke(self, account_id: int) -> None:
+        """Take the person's yes back at GitHub, while there is a token to do it with; else GitHub's settings do."""
+        try:
+            stored = await self._vault.usable(account_id)
+            await self._oauth.revoke(stored.tokens.access_token)
+        except (SignInNeeded, GitHubRefused, GitHubUnavailable) as error:
+            log.info("grant_not_revoked", account_id=account_id, reason=type(error).__name__)

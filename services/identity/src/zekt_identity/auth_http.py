@@ -1,0 +1,145 @@
+"""`/auth`: signing in and out, and the public keys by which other services recognise sessions."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
+from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.service import Access, Handler, Route
+from zekt_identity.audited import SESSION
+from zekt_identity.caller import origin_of
+from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
+from zekt_identity.github_oauth import GrantRefused
+from zekt_identity.session import SESSION_LIFE, SessionSpent
+from zekt_identity.sessions import Sessions
+from zekt_identity.sign_in import ATTEMPT_LIFE, CALLBACK_PATH, AttemptRefused, ReturnRefused, SignedIn, SignIn
+
+ATTEMPT_COOKIE: Final = "__Host-zekt_sign_in"
+RETRY_AFTER_S: Final = 5.0
+_NO_BODY: Final = 1024
+_PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInDesk:
+    """What the routes work with; without an OAuth client there is no `sign_in`."""
+
+    sign_in: SignIn | None
+    sessions: Sessions
+    verifier: SessionVerifier
+
+
+class AuthDoor:
+    """The routes; `desk` is asked for on each request, since it exists only while the service runs."""
+
+    def __init__(self, desk: Callable[[], SignInDesk]) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[Route]:
+        """Return all of them."""
+        return [
+            Route(method="GET", path="/auth/login", handler=self.log_in, requires=Access.SIGN_IN, max_body_bytes=0),
+            Route(method="GET", path=CALLBACK_PATH, handler=self.call_back, requires=Access.SIGN_IN, max_body_bytes=0),
+            Route(method="POST", path="/auth/renew", handler=self.renew, requires=Access.SESSION, max_body_bytes=1024),
+            Route(
+                method="POST", path="/auth/logout", handler=self.log_out, requires=Access.SESSION, max_body_bytes=1024
+            ),
+            Route(
+                method="GET",
+                path=SESSION_KEYS_PATH,
+                handler=self.get_keys,
+                requires=Access.PUBLIC,
+                internal=True,
+                max_body_bytes=_NO_BODY,
+            ),
+        ]
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Send the browser to GitHub; `return_to` is the path to come back to."""
+        try:
+            begun = await self._sign_in().begin(request.query.get("return_to", "/"))
+        except ReturnRefused as error:
+            raise Refusal(400, "return_refused", f"{error}.") from None
+        response = _redirect(begun.url)
+        _set(response, ATTEMPT_COOKIE, begun.note, max_age_s=ATTEMPT_LIFE.total_seconds())
+        return response
+
+    async def call_back(self, request: web.Request) -> web.Response:
+        """Take the browser's way back from GitHub: a session, or a refusal that says no more than that."""
+        query = request.query
+        if "error" in query or "code" not in query:
+            raise _refused()
+        signed_in = await self._finish(
+            code=query["code"],
+            state=query.get("state", ""),
+            note=request.cookies.get(ATTEMPT_COOKIE, ""),
+            origin=origin_of(request),
+        )
+        response = _redirect(signed_in.return_to)
+        _set(response, COOKIE, signed_in.token, max_age_s=SESSION_LIFE.total_seconds())
+        _clear(response, ATTEMPT_COOKIE)
+        return response
+
+    async def renew(self, request: web.Request) -> web.Response:
+        """Give the session another hour, within what is left of its twelve."""
+        session = await self._session(request)
+        response = web.Response(status=204, headers=_PRIVATE)
+        _set(response, COOKIE, await self._desk().sessions.token(session), max_age_s=SESSION_LIFE.total_seconds())
+        return response
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """End the session, here at once and everywhere within a minute."""
+        await self._desk().sessions.end(await self._session(request), origin=origin_of(request))
+        response = web.Response(status=204, headers=_PRIVATE)
+        _clear(response, COOKIE)
+        return response
+
+    async def get_keys(self, _request: web.Request) -> web.Response:
+        """The public keys of sessions, and what has ended before its time."""
+        return json_response(await self._desk().sessions.key_set())
+
+    async def _finish(self, **attempt: str) -> SignedIn:
+        try:
+            return await self._sign_in().finish(**attempt)
+        except (AttemptRefused, GrantRefused, GitHubRefused, SessionSpent):
+            raise _refused() from None
+        except GitHubUnavailable as error:
+            pause_s = error.pause_s or RETRY_AFTER_S
+            headers = {"Retry-After": str(math.ceil(pause_s))}
+            raise Refusal(503, "github_unavailable", f"{error}. Sign in again shortly.", headers=headers) from None
+
+    async def _session(self, request: web.Request) -> Session:
+        session = request[SESSION] = await self._desk().verifier.verify(request)
+        return session
+
+    def _sign_in(self) -> SignIn:
+        sign_in = self._desk().sign_in
+        if sign_in is None:
+            detail = "Sign-in is off: set ZEKT_GITHUB_OAUTH_CLIENT_ID and ZEKT_GITHUB_OAUTH_CLIENT_SECRET."
+            raise Refusal(404, "sign_in_off", detail)
+        return sign_in
+
+
+def _route(method: str, path: str, handler: Handler, requires: Access) -> Route:
+    return Route(method=method, path=path, handler=handler, requires=requires, max_body_bytes=_NO_BODY)
+
+
+def _refused() -> Refusal:
+    return Refusal(403, "sign_in_refused", "The sign-in was not completed. Begin again at /auth/login.")
+
+
+def _redirect(location: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": location, **_PRIVATE})
+
+
+def _set(response: web.Response, name: str, value: str, *, max_age_s: float) -> None:
+    response.set_cookie(name, value, max_age=int(max_age_s), path="/", secure=True, httponly=True, samesite="Lax")
+
+
+def _clear(response: web.Response, name: str) -> None:
+    response.del_cookie(name, path="/", secure=True, httponly=True, samesite="Lax")

@@ -1,0 +1,76 @@
+"""Signing in and out against the stand-in, as a browser does it."""
+
+from urllib.parse import parse_qs, urlsplit
+
+from zekt_common.auth.sessions import COOKIE
+from zekt_identity.auth_http import ATTEMPT_COOKIE
+
+from .conftest import Running
+
+
+async def test_a_person_signs_in_and_out_again(identity: Running) -> None:
+    browser = identity.browser()
+    assert (await browser.call("GET", "/api/account")).told == (401, "token_refused")
+    await browser.sign_in()
+    assert set(browser.cookies) == {COOKIE}
+    account = await browser.call("GET", "/api/account")
+    assert (account.status, account.body["accountId"], account.body["status"]) == (200, 4_242, "linked")
+    kept = dict(browser.cookies)
+    assert (await browser.call("POST", "/auth/logout")).status == 204
+    assert browser.cookies == {}
+    browser.cookies = kept
+    assert (await browser.call("GET", "/api/account")).told == (401, "token_refused")
+
+
+async def test_the_browser_comes_back_to_the_page_it_wanted(identity: Running) -> None:
+    browser = identity.browser()
+    answer = await browser.call("GET", await browser.authorize("octocat", "/setup%3Finstallation_id=72"))
+    assert (answer.status, answer.headers["Location"]) == (303, "/setup?installation_id=72")
+    assert (answer.headers["Cache-Control"], answer.headers["Referrer-Policy"]) == ("no-store", "no-referrer")
+
+
+async def test_a_session_is_renewed_under_the_same_id(identity: Running) -> None:
+    browser = identity.browser()
+    await browser.sign_in()
+    before = browser.cookies[COOKIE]
+    assert (await browser.call("POST", "/auth/renew")).status == 204
+    assert browser.cookies[COOKIE] != before
+    assert (await browser.call("POST", "/auth/logout")).status == 204
+    browser.cookies = {COOKIE: before}
+    assert (await browser.call("GET", "/api/account")).status == 401
+
+
+async def test_signing_out_everywhere_ends_every_session(identity: Running) -> None:
+    here, there = identity.browser(), identity.browser()
+    await here.sign_in()
+    await there.sign_in()
+    assert (await here.call("DELETE", "/api/account/sessions")).status == 204
+    assert (await there.call("GET", "/api/account")).status == 401
+    await there.sign_in()
+    assert (await there.call("GET", "/api/account")).status == 200
+
+
+async def test_github_is_asked_with_state_and_a_challenge_and_told_one_place_to_return_to(identity: Running) -> None:
+    browser = identity.browser()
+    begun = await browser.call("GET", "/auth/login")
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(begun.headers["Location"]).query).items()}
+    assert asked["redirect_uri"] == f"{identity.hosted.url}/auth/callback"
+    assert asked["code_challenge_method"] == "S256"
+    assert asked["state"] not in browser.cookies[ATTEMPT_COOKIE]
+
+
+async def test_github_failing_is_said_with_when_to_come_again(identity: Running) -> None:
+    browser = identity.browser()
+    callback = await browser.authorize("octocat")
+    identity.sandbox.add_fault("secondary", path="/login/oauth/access_token", retry_after_s=7)
+    answer = await browser.call("GET", callback)
+    assert (answer.told, answer.headers["Retry-After"]) == ((503, "github_unavailable"), "7")
+    assert COOKIE not in browser.cookies
+
+
+async def test_a_login_that_changed_is_the_same_account(identity: Running) -> None:
+    browser = identity.browser()
+    await browser.sign_in("octocat")
+    first = (await browser.call("GET", "/api/account")).body["accountId"]
+    await browser.sign_in("octocat")
+    assert (await browser.call("GET", "/api/account")).body["accountId"] == first == 4_242
