@@ -18,6 +18,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "trace": "Show one event's way through the suite, with times.",
     "dlq": "Show the messages that were given up.",
     "relay": "Publish stored events again.",
+    "provision": "Create in Azure what the services expect there.",
 }
 
 

@@ -78,5 +78,9 @@ class ClockApart(StorageUnusable):
     """This machine's clock is too far from the store's for the order of stamps to be trusted: set it."""
 
 
+class BackendRefused(BackendUnavailable):
+    """A cloud endpoint does not take our key or identity, or does not let it do this."""
+
+
 class SettingsError(ZektError):
     """Settings are missing or malformed; the message names every one of them."""

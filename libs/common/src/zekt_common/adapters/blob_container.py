@@ -17,7 +17,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob.aio import ContainerClient, LinearRetry
 
-from zekt_common.errors import BackendUnavailable
+from zekt_common.errors import BackendRefused, BackendUnavailable
 from zekt_common.ports.payloads import RETENTION
 
 CONTAINER: Final = "payloads"
@@ -110,6 +110,12 @@ class BlobContainer:
                 return False
             return True
 
+    async def exists(self) -> bool:
+        """Return whether the container is there."""
+        with self._translated():
+            found: bool = await self._client.exists()
+            return found
+
     async def check(self) -> None:
         """Pass if the container is there and may be read, asking once.
 
@@ -193,7 +199,7 @@ class BlobContainer:
             yield
         except AzureError as error:
             where = f"{self._setting}: {self._client.primary_hostname}"
-            raise BackendUnavailable(f"{where} {_reason(error, self._client.container_name)}") from None
+            raise _translation(error, where, self._client.container_name) from None
 
 
 def _check_container(error: ResourceNotFoundError) -> None:
@@ -202,15 +208,16 @@ def _check_container(error: ResourceNotFoundError) -> None:
         raise error
 
 
-def _reason(error: AzureError, container: str) -> str:
+def _translation(error: AzureError, where: str, container: str) -> BackendUnavailable:
     if not isinstance(error, HttpResponseError) or error.status_code is None:
-        return "cannot be reached"
+        return BackendUnavailable(f"{where} cannot be reached")
     answered = f"({error.status_code} {_code(error) or error.reason})"
     if isinstance(error, ResourceNotFoundError):
-        return f"has no container {container} {answered}: run `zekt provision`"
+        return BackendUnavailable(f"{where} has no container {container} {answered}: run `zekt provision`")
     if error.status_code in _REFUSED:
-        return f"refuses us {answered}: check the key, or the identity's role Storage Blob Data Contributor"
-    return f"does not serve us {answered}"
+        advice = "check the key, or the identity's role Storage Blob Data Contributor"
+        return BackendRefused(f"{where} refuses us {answered}: {advice}")
+    return BackendUnavailable(f"{where} does not serve us {answered}")
 
 
 def _code(error: HttpResponseError) -> str:

@@ -1,0 +1,1 @@
+"""Creating in Azure what the services expect to find there."""

@@ -1,0 +1,72 @@
+"""Provisioning the three services together: everything is planned, and refused if need be, before the first change."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.provision import blob, cosmos, servicebus
+from zekt_cli.provision.change import Change
+from zekt_cli.provision.refusals import explained
+from zekt_common.adapters.azure_connections import AzureConnections
+from zekt_common.adapters.azure_settings import COSMOS_ENDPOINT
+from zekt_common.adapters.blob_container import BlobContainer
+from zekt_common.adapters.cosmos_client import open_cosmos
+
+EMULATOR: Final = "usedevelopmentemulator=true"
+
+Plan = Callable[[], Awaitable[Sequence[Change]]]
+
+
+async def provision(ways: AzureConnections, *, dry_run: bool, max_ru: int | None = None) -> Sequence[Change]:
+    """Make what is missing, unless `dry_run`, and return it.
+
+    The topics of a Service Bus emulator come from its Config.json, so they are left alone.
+
+    Raises:
+        CommandFailed: 1 when what exists cannot be used, 3 unreachable, 5 refused; it names the setting.
+    """
+    async with AsyncExitStack() as stack:
+        plans = await _open(stack, ways, max_ru)
+        planned = await _planned(plans)
+        if not dry_run:
+            await _make(planned)
+            _check_nothing_left(await _planned(plans))
+    return [change for changes in planned.values() for change in changes]
+
+
+async def _open(stack: AsyncExitStack, ways: AzureConnections, max_ru: int | None) -> dict[str, Plan]:
+    """Return the plan of each service by the setting that leads there."""
+    plans: dict[str, Plan] = {}
+    if EMULATOR not in ways.servicebus.connection_string.lower():
+        topics = await stack.enter_async_context(servicebus.administration(ways.servicebus))
+        plans[ways.servicebus.setting] = partial(servicebus.plan, topics)
+    with explained(COSMOS_ENDPOINT, "the account"):
+        database = await stack.enter_async_context(open_cosmos(ways.cosmos))
+    plans[COSMOS_ENDPOINT] = partial(cosmos.plan, database, max_ru=max_ru)
+    blobs = await stack.enter_async_context(BlobContainer(ways.blob))
+    plans[ways.blob.setting] = partial(blob.plan, blobs)
+    return plans
+
+
+async def _planned(plans: dict[str, Plan]) -> dict[str, Sequence[Change]]:
+    planned: dict[str, Sequence[Change]] = {}
+    for setting, plan in plans.items():
+        with explained(setting, "looking at what is there"):
+            planned[setting] = await plan()
+    return planned
+
+
+async def _make(planned: dict[str, Sequence[Change]]) -> None:
+    for setting, changes in planned.items():
+        for change in changes:
+            with explained(setting, f"{change.sign} {change.kind} {change.name}"):
+                await change.make()
+
+
+def _check_nothing_left(planned: dict[str, Sequence[Change]]) -> None:
+    """Look again: what was made must be what was asked for."""
+    left = [f"{change.kind} {change.name}" for changes in planned.values() for change in changes]
+    if left:
+        raise CommandFailed(Exit.CHECK_FAILED, f"made, but not found as asked for: {', '.join(left)}")

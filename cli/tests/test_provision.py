@@ -1,0 +1,95 @@
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.tests.conftest import Zekt
+from libs.common.tests.azure.azurite import azurite_or_skip
+
+from zekt_cli.hosting.child import child
+from zekt_sandbox.azurite import Azurite
+
+EMULATOR = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=zekt;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true"
+SERVICES = ("ingress", "identity", "router", "dispatcher")
+CONTAINERS = [f"{kind}-{service}" for service in SERVICES for kind in ("events", "views")] + ["keys"]
+
+
+@pytest.fixture(scope="module")
+def azurite() -> Iterator[Azurite]:
+    with azurite_or_skip() as running:
+        yield running
+
+
+@contextmanager
+def cosmos(log: Path, *options: str) -> Iterator[dict[str, str]]:
+    with child(["zekt_sandbox.cosmos", "--port", "0", *options], log=log, ends_within_s=3) as started:
+        state = json.loads(started.ready_line(20))
+        yield {"ZEKT_COSMOS_ENDPOINT": state["url"], "ZEKT_COSMOS_KEY": state["key"]}
+
+
+@pytest.fixture
+def env(tmp_path: Path, azurite: Azurite) -> Iterator[dict[str, str]]:
+    """An empty account beside a storage account that others share."""
+    with cosmos(tmp_path / "cosmos.log") as account:
+        yield account | {
+            "ZEKT_BLOB_CONNECTION": azurite.connection_string,
+            "ZEKT_SERVICEBUS_CONNECTION": EMULATOR,
+        }
+
+
+def changes(zekt: Zekt, env: dict[str, str], *options: str) -> list[dict[str, Any]]:
+    ended = zekt("provision", "--json", *options, **env)
+    assert ended.returncode == 0, ended.stderr
+    found: list[dict[str, Any]] = json.loads(ended.stdout)["changes"]
+    return found
+
+
+def test_what_is_missing_is_made_once(zekt: Zekt, env: dict[str, str]) -> None:
+    planned = changes(zekt, env, "--dry-run")
+    assert [change["name"] for change in planned if change["kind"] in ("database", "container")] == [
+        "zekt",
+        *CONTAINERS,
+    ]
+    assert {change["sign"] for change in planned} == {"+"}
+    assert changes(zekt, env) == planned
+    assert changes(zekt, env) == []
+    assert zekt("provision", **env).stdout == "nothing to change\n"
+
+
+def test_an_account_that_writes_in_several_regions_is_refused_before_anything_is_made(
+    zekt: Zekt, env: dict[str, str], tmp_path: Path
+) -> None:
+    regions = ("--write-region", "North Europe", "--write-region", "West Europe")
+    with cosmos(tmp_path / "several.log", *regions) as several:
+        for _ in range(2):
+            ended = zekt("provision", **(env | several))
+            assert ended.returncode == 1
+            assert ended.stderr == (
+                "zekt: ZEKT_COSMOS_ENDPOINT: the account writes in 2 regions (North Europe, West Europe): "
+                "leave it one write region, since two could store the same version of a stream\n"
+            )
+
+
+def test_missing_settings_are_named_all_at_once(zekt: Zekt) -> None:
+    ended = zekt("provision")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    for name in ("ZEKT_SERVICEBUS_CONNECTION", "ZEKT_COSMOS_ENDPOINT", "ZEKT_BLOB_CONNECTION"):
+        assert f"{name} is not set" in ended.stderr
+
+
+def test_an_account_out_of_reach_is_named(zekt: Zekt, env: dict[str, str], unused_tcp_port: int) -> None:
+    ended = zekt("provision", **(env | {"ZEKT_COSMOS_ENDPOINT": f"http://127.0.0.1:{unused_tcp_port}"}))
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("zekt: ZEKT_COSMOS_ENDPOINT")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_wrong_storage_key_is_named_and_not_shown(zekt: Zekt, env: dict[str, str], azurite: Azurite) -> None:
+    wrong = azurite.connection_string.replace(azurite.key, "d3Jvbmc=")
+    ended = zekt("provision", **(env | {"ZEKT_BLOB_CONNECTION": wrong}))
+    assert ended.returncode == 5
+    assert ended.stderr.startswith("zekt: ZEKT_BLOB_CONNECTION")
+    assert "d3Jvbmc" not in ended.stderr

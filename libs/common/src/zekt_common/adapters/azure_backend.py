@@ -1,0 +1,120 @@
+"""The distributed engine: Cosmos DB for events, views, keys and leases, Service Bus for messages, blobs for payloads.
+
+A process has one client for each of the three, however many services it hosts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from zekt_common.adapters.azure_connections import AzureConnections, connections
+from zekt_common.adapters.azure_readiness import AzureReadiness
+from zekt_common.adapters.azure_settings import COSMOS_DATABASE, COSMOS_ENDPOINT, AzureSettings
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.blob_container import BlobContainer
+from zekt_common.adapters.blob_payloads import BlobPayloads
+from zekt_common.adapters.cosmos_client import CosmosDatabase, open_cosmos
+from zekt_common.adapters.cosmos_container import CosmosContainer
+from zekt_common.adapters.cosmos_errors import FOUND_NOT, CosmosRefused
+from zekt_common.adapters.cosmos_event_store import CosmosEventStore
+from zekt_common.adapters.cosmos_keys import CosmosKeys
+from zekt_common.adapters.cosmos_leases import CosmosLeases
+from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
+from zekt_common.adapters.cosmos_views import CosmosViews
+from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
+from zekt_common.adapters.sharing import shared
+from zekt_common.clock import Clock, utc_now
+from zekt_common.contracts.topology import SUBSCRIPTIONS
+from zekt_common.errors import BackendUnavailable
+
+PROBE: Final = ("readiness", "probe")
+
+
+@dataclass(frozen=True)
+class _Clients:
+    """What the services of one process share."""
+
+    connections: AzureConnections
+    database: CosmosDatabase
+    bus: ServiceBusBus
+    blobs: BlobContainer
+
+
+@asynccontextmanager
+async def open_azure_backend(
+    settings: AzureSettings, master_key: bytes, service: str, *, clock: Clock = utc_now
+) -> AsyncIterator[Backend]:
+    """Open the service's ports, once every endpoint has answered and holds what provisioning creates.
+
+    Raises:
+        BackendUnavailable: an endpoint cannot be reached, refuses us or lacks something; it names the setting.
+    """
+    async with shared((settings, clock), lambda: _open_clients(settings, clock)) as clients:
+        backend, readiness = _compose(clients, master_key, service, clock)
+        await asyncio.gather(
+            clients.bus.open(_topics_of(service)),
+            *(_check_container(clients.database, name) for name in (events_of(service), views_of(service), KEYS)),
+        )
+        await readiness.check()
+        yield backend
+
+
+@asynccontextmanager
+async def _open_clients(settings: AzureSettings, clock: Clock) -> AsyncIterator[_Clients]:
+    async with AsyncExitStack() as stack:
+        ways = await stack.enter_async_context(connections(settings))
+        yield _Clients(
+            connections=ways,
+            database=await stack.enter_async_context(open_cosmos(ways.cosmos)),
+            bus=await stack.enter_async_context(open_servicebus_bus(ways.servicebus, clock=clock)),
+            blobs=await stack.enter_async_context(BlobContainer(ways.blob)),
+        )
+
+
+def _compose(clients: _Clients, master_key: bytes, service: str, clock: Clock) -> tuple[Backend, AzureReadiness]:
+    database = clients.database
+    views = CosmosViews(database.container(views_of(service)))
+    keys = CosmosKeys(database.container(KEYS), master_key)
+    readiness = AzureReadiness(
+        {
+            COSMOS_ENDPOINT: lambda: views.get(*PROBE),
+            clients.connections.servicebus.setting: lambda: _check_bus(clients.bus, service),
+            clients.connections.blob.setting: clients.blobs.check,
+        }
+    )
+    backend = Backend(
+        store=CosmosEventStore(database.container(events_of(service)), clock=clock),
+        views=views,
+        bus=clients.bus,
+        payloads=BlobPayloads(clients.blobs, keys, clock=clock),
+        keys=keys,
+        leases=CosmosLeases(views),
+        troubles=readiness.troubles,
+    )
+    return backend, readiness
+
+
+def _topics_of(service: str) -> set[str]:
+    """Return the topics that the service sends to: retries go to where their originals came from."""
+    return {each.topic for each in SUBSCRIPTIONS if service in (each.topic, each.name)}
+
+
+async def _check_bus(bus: ServiceBusBus, service: str) -> None:
+    """Look whether the links in use work; a sender that failed when it was last used is opened again."""
+    if bus.trouble is not None:
+        await bus.open(_topics_of(service))
+    if bus.trouble is not None:
+        raise BackendUnavailable(bus.trouble)
+
+
+async def _check_container(database: CosmosDatabase, name: str) -> None:
+    container: CosmosContainer = database.container(name)
+    try:
+        await container.ask("describe", lambda hook: container.proxy.read(response_hook=hook))
+    except CosmosRefused as refused:
+        if refused.status != FOUND_NOT:
+            raise
+        where = f"{COSMOS_DATABASE}: the database {database.proxy.id}"
+        raise BackendUnavailable(f"{where} has no container {name}: run `zekt provision`") from None
