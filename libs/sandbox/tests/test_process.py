@@ -47,10 +47,14 @@ async def serve_once(state_file: Path, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 async def test_the_process_writes_its_state_and_stops_on_sigterm(tmp_path: Path) -> None:
-    state = await serve_once(tmp_path / "sandbox.json", "--webhook-url", "http://127.0.0.1:1/hook", "--no-limits")
+    options = ("--webhook-url", "http://127.0.0.1:1/hook", "--callback-url", "http://127.0.0.1:1/back", "--no-limits")
+    state = await serve_once(tmp_path / "sandbox.json", *options)
     assert state["issuer"] == state["github"] + "/oidc"
     assert state["webhookSecret"] == state["credentials"]["webhook_secret"]
     assert state["appId"] == state["credentials"]["app_id"]
+    assert state["clientId"] == state["credentials"]["client_id"]
+    assert state["clientSecret"] == state["credentials"]["client_secret"]
+    assert state["credentials"]["callback_urls"] == ["http://127.0.0.1:1/back"]
     assert read_private(state["privateKeyFile"]) == state["credentials"]["private_key"]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from zekt_sandbox.github.app_resources import installation_json
 from zekt_sandbox.github.model import Account, Installation, Repository
-from zekt_sandbox.github.resources import account_json, installation_json, organization_json, repository_json
+from zekt_sandbox.github.resources import account_json, organization_json, repository_json
 from zekt_sandbox.github.state import AppRegistration
 
 Payload = dict[str, Any]

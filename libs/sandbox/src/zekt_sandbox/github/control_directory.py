@@ -4,17 +4,12 @@ from typing import Any
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import hook_json, installation_json
 from zekt_sandbox.github.control_body import Body, controls
 from zekt_sandbox.github.core import CORE
 from zekt_sandbox.github.directory import InstallationChanges, RepositoryChanges, RepositoryOptions
 from zekt_sandbox.github.model import Installation
-from zekt_sandbox.github.resources import (
-    account_json,
-    hook_json,
-    installation_json,
-    repository_json,
-    workflow_json,
-)
+from zekt_sandbox.github.resources import account_json, repository_json, workflow_json
 
 routes = web.RouteTableDef()
 _CREATED = 201

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import delivery_json
 from zekt_sandbox.github.control_body import Body, controls
 from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.model import HookDelivery
-from zekt_sandbox.github.resources import delivery_json
 from zekt_sandbox.github.state import ANYBODY
 
 routes = web.RouteTableDef()

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import delivery_json
 from zekt_sandbox.github.clock import iso
 from zekt_sandbox.github.control_body import Body, controls
 from zekt_sandbox.github.core import CORE
@@ -12,7 +13,7 @@ from zekt_sandbox.github.dispatch_log import dispatch_json
 from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.model import HookDelivery
 from zekt_sandbox.github.oidc import AUDIENCE
-from zekt_sandbox.github.resources import delivery_json, run_json
+from zekt_sandbox.github.resources import run_json
 from zekt_sandbox.github.runs import RunOptions, SendOptions
 from zekt_sandbox.github.traffic import FaultOptions, TokenOptions
 

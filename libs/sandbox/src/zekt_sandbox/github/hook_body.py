@@ -1,6 +1,6 @@
 """What a caller may say of a repository's webhook, checked as GitHub checks it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -10,42 +10,34 @@ from zekt_sandbox.github.signing import Hook
 _CONTENT_TYPES = ("json", "form")
 
 
-@dataclass(frozen=True, slots=True)
-class HookBody:
-    """A checked body: members of a hook and their new values."""
+def new_hook(blank: Hook, body: dict[str, Any]) -> Hook:
+    """`blank` with what the body says; `name`, if there, must be `web`.
 
-    changes: dict[str, Any]
+    Raises:
+        GitHubError: 422.
+    """
+    if body.get("name", "web") != "web":
+        _refuse("name", "is invalid")
+    if not isinstance(body.get("config"), dict):
+        raise GitHubError(422, 'Invalid request.\n\n"config" wasn\'t supplied.')
+    return replace(blank, **_said(body))
 
-    @classmethod
-    def of_new(cls, body: dict[str, Any]) -> "HookBody":
-        """The body that places a hook; `name`, if there, must be `web`.
 
-        Raises:
-            GitHubError: 422.
-        """
-        if body.get("name", "web") != "web":
-            _refuse("name", "is invalid")
-        if not isinstance(body.get("config"), dict):
-            raise GitHubError(422, 'Invalid request.\n\n"config" wasn\'t supplied.')
-        return cls({**_config(body["config"]), **_events(body), **_active(body)})
+def changed_hook(hook: Hook, body: dict[str, Any]) -> Hook:
+    """`hook` with what the body changes.
 
-    @classmethod
-    def of_change(cls, body: dict[str, Any], hook: Hook) -> "HookBody":
-        """The body that changes `hook`.
+    Raises:
+        GitHubError: 422.
+    """
+    changed = replace(hook, **_said(body))
+    more, less = _strings(body, "add_events"), _strings(body, "remove_events")
+    events = dict.fromkeys([*changed.events, *more])
+    return replace(changed, events=tuple(one for one in events if one not in less))
 
-        Raises:
-            GitHubError: 422.
-        """
-        config = _config(body["config"]) if isinstance(body.get("config"), dict) else {}
-        changes = {**config, **_events(body), **_active(body)}
-        events = list(changes.get("events", hook.events))
-        events += [one for one in _strings(body, "add_events") if one not in events]
-        kept = [one for one in events if one not in _strings(body, "remove_events")]
-        return cls({**changes, "events": tuple(kept)})
 
-    def apply(self, hook: Hook) -> Hook:
-        """The hook with these values."""
-        return replace(hook, **self.changes)
+def _said(body: dict[str, Any]) -> dict[str, Any]:
+    config = _config(body["config"]) if isinstance(body.get("config"), dict) else {}
+    return {**config, **_events(body), **_active(body)}
 
 
 def _config(config: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from typing import Any
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import delivery_json
 from zekt_sandbox.github.core import CORE
 from zekt_sandbox.github.errors import GitHubError, not_found
 from zekt_sandbox.github.model import HookDelivery
 from zekt_sandbox.github.pages import link, per_page
-from zekt_sandbox.github.resources import delivery_json
 
 routes = web.RouteTableDef()
 _CURSOR = "v1_"

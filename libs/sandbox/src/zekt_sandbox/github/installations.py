@@ -5,13 +5,14 @@ from typing import Any
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import app_json, installation_json
 from zekt_sandbox.github.auth import issue_token
 from zekt_sandbox.github.clock import iso
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.errors import GitHubError, not_found
 from zekt_sandbox.github.model import Installation, InstallationToken, Repository
 from zekt_sandbox.github.pages import page
-from zekt_sandbox.github.resources import app_json, installation_json, repository_json
+from zekt_sandbox.github.resources import repository_json
 
 routes = web.RouteTableDef()
 _MOST_REPOSITORIES = 500

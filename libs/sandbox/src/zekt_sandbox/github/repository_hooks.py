@@ -6,12 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import repository_hook_json
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.errors import GitHubError, not_found
-from zekt_sandbox.github.hook_body import HookBody
+from zekt_sandbox.github.hook_body import changed_hook, new_hook
 from zekt_sandbox.github.model import Account, Repository
 from zekt_sandbox.github.pages import page
-from zekt_sandbox.github.resources import account_json, repository_hook_json, repository_json
+from zekt_sandbox.github.resources import account_json, repository_json
 from zekt_sandbox.github.signing import Hook
 
 routes = web.RouteTableDef()
@@ -31,8 +32,8 @@ async def list_hooks(request: web.Request) -> web.Response:
 async def create_hook(request: web.Request) -> web.Response:
     """Place a hook, and ping it."""
     core, repository = request.config_dict[CORE], _repository(request, "write")
-    body = HookBody.of_new(_parsed(await request.read()))
-    hook = body.apply(Hook(core.state.ids.next("hook"), "", "", "repository", repository.id, events=("push",)))
+    blank = Hook(core.state.ids.next("hook"), "", "", "repository", repository.id, events=("push",))
+    hook = new_hook(blank, _parsed(await request.read()))
     _require_unique(core, repository, hook)
     core.state.repository_hooks.setdefault(repository.id, []).append(hook)
     core.sender.later(partial(_ping, core, repository, hook, core.auth.person(request)))
@@ -51,7 +52,7 @@ async def update_hook(request: web.Request) -> web.Response:
     """Change a hook; a new `config` replaces all of the old one, its secret too."""
     core, repository = request.config_dict[CORE], _repository(request, "write")
     hook = _hook(request, repository)
-    changed = HookBody.of_change(_parsed(await request.read()), hook).apply(hook)
+    changed = changed_hook(hook, _parsed(await request.read()))
     _require_unique(core, repository, changed)
     placed = core.state.repository_hooks[repository.id]
     placed[placed.index(hook)] = changed

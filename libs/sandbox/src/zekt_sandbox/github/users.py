@@ -4,11 +4,12 @@ from typing import Any
 
 from aiohttp import web
 
+from zekt_sandbox.github.app_resources import installation_json
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.errors import GitHubError, not_found
 from zekt_sandbox.github.model import Account, Installation, Repository
 from zekt_sandbox.github.pages import page
-from zekt_sandbox.github.resources import account_json, installation_json, permissions_json, repository_json, user_json
+from zekt_sandbox.github.resources import account_json, permissions_json, repository_json, user_json
 
 routes = web.RouteTableDef()
 
