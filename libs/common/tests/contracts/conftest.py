@@ -1,6 +1,6 @@
 """The engines that every contract suite runs over; the next one joins by a line in `ENGINES`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from libs.common.tests.contracts.azure_engine import SUITES, open_azure
+from libs.common.tests.cosmos.account import account_process
 
+from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.envelope import Envelope, Event, NewEvent, seal
@@ -21,9 +24,10 @@ def open_sqlite(directory: Path, clock: Clock) -> AbstractAsyncContextManager[Ba
 
 
 def open_sqlite_with_writers(directory: Path, clock: Clock) -> AbstractAsyncContextManager[Backend]:
-    return open_backend(directory, "ingress", clock=clock, writer_processes=True)
+    return open_backend(directory, "ingress", clock=clock, writer_process=True)
 
 
+AZURE = "azure"
 WITH_WRITERS = "sqlite-writers"
 ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite, WITH_WRITERS: open_sqlite_with_writers}
 COMMITTED_BY_WRITERS = {"test_event_store", "test_views", "test_payloads", "test_survival"}
@@ -72,12 +76,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         module = metafunc.module.__name__.rpartition(".")[2]
         engines = [name for name in ENGINES if name != WITH_WRITERS or module in COMMITTED_BY_WRITERS]
+        engines += [AZURE] * (module in SUITES)
         metafunc.parametrize("engine", engines, scope="session")
 
 
 @pytest.fixture(scope="session")
-def open_engine(engine: str) -> OpenEngine:
+def cosmos_account() -> Iterator[CosmosConnection]:
+    with account_process() as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def open_engine(engine: str, request: pytest.FixtureRequest) -> OpenEngine:
     """Open the engine on a directory with a clock: again on the same directory, the same content."""
+    if engine == AZURE:
+        return partial(open_azure, request.getfixturevalue("cosmos_account"))
     return ENGINES[engine]
 
 

@@ -15,7 +15,9 @@ from zekt_common.ports.views import ABSENT, ANY
 
 Change = tuple[bool, str, str, bool]  # put or remove, partition, id, conditional on the right ETag or not
 
-change = st.tuples(st.booleans(), st.sampled_from("pq"), st.sampled_from("abc"), st.booleans())
+in_either = st.tuples(st.booleans(), st.sampled_from("pq"), st.sampled_from("abc"), st.just(value=False))
+in_the_one = st.tuples(st.booleans(), st.just("p"), st.sampled_from("abc"), st.booleans())
+change = in_either | in_the_one  # conditions lie in one partition
 distinct = st.lists(change, min_size=1, max_size=4, unique_by=lambda each: each[1:3])
 
 

@@ -1,0 +1,46 @@
+"""The engine on Azure's services, over their stand-ins; what none of them does yet is on SQLite beside it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from libs.common.tests.cosmos.account import SERVICE, open_provisioned
+
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.cosmos_append_times import Timing
+from zekt_common.adapters.cosmos_client import CosmosConnection
+from zekt_common.adapters.cosmos_event_store import CosmosEventStore
+from zekt_common.adapters.cosmos_keys import CosmosKeys
+from zekt_common.adapters.cosmos_leases import CosmosLeases
+from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
+from zekt_common.adapters.cosmos_views import CosmosViews
+from zekt_common.adapters.embedded import open_backend
+from zekt_common.clock import Clock
+
+ANY_CLOCK = Timing(clock_off_s=timedelta(days=1000).total_seconds())
+SUITES = {
+    "test_event_store",
+    "test_event_store_model",
+    "test_views",
+    "test_views_model",
+    "test_keys",
+    "test_leases",
+}
+
+
+@asynccontextmanager
+async def open_azure(account: CosmosConnection, directory: Path, clock: Clock) -> AsyncIterator[Backend]:
+    """Open a database that belongs to the directory."""
+    connection = replace(account, database=f"zekt-{sha256(str(directory).encode()).hexdigest()[:16]}")
+    async with open_backend(directory, SERVICE, clock=clock) as embedded, open_provisioned(connection) as database:
+        views = CosmosViews(database.container(views_of(SERVICE)))
+        yield replace(
+            embedded,
+            store=CosmosEventStore(database.container(events_of(SERVICE)), clock=clock, timing=ANY_CLOCK),
+            views=views,
+            keys=CosmosKeys(database.container(KEYS), bytes(32)),
+            leases=CosmosLeases(views),
+        )
