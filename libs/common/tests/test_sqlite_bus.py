@@ -1,14 +1,14 @@
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
 from zekt_common.adapters.sqlite_database import SqliteDatabase
-from zekt_common.adapters.sqlite_group_commit import BatchWrite
 from zekt_common.contracts.topology import DUPLICATE_WINDOW_S
 from zekt_common.envelope import Event, NewEvent, seal
 from zekt_common.ports import OutgoingMessage
@@ -36,7 +36,7 @@ def message(n: int) -> OutgoingMessage:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "bus.db", [BUS_TABLES])
+    opened = await SqliteDatabase.open(tmp_path / "bus.db", [BUS_TABLES], committer="loop")
     yield opened
     await opened.close()
 
@@ -56,19 +56,13 @@ async def test_64_settlements_share_few_commits(database: SqliteDatabase) -> Non
     assert await receiver.backlog() == 64
 
 
-async def test_settling_needs_no_disk_unless_something_is_written_anew(
+async def test_nothing_on_the_bus_waits_for_the_disk_but_a_sync(
     database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bus = SqliteBus(database)
     receiver = bus.subscribe("ingress", "router")
-    synced: list[bool] = []
-    write = database.write
-
-    async def noting(apply: BatchWrite[Any, Any], item: object, *, durable: bool = True) -> object:
-        synced.append(durable)
-        return await write(apply, item, durable=durable)
-
-    monkeypatch.setattr(database, "write", noting)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
     await bus.publish("ingress", [message(n) for n in range(4)])
     completed, retried, buried, released = await receiver.receive(4, timeout_s=0)
     await receiver.renew(released)
@@ -76,7 +70,28 @@ async def test_settling_needs_no_disk_unless_something_is_written_anew(
     await receiver.complete(completed)
     await receiver.retry(retried, after_s=1)
     await receiver.dead_letter(buried, "broken")
-    assert synced == [True, False, False, False, False, True, True]
+    assert not synced
+    await bus.sync()
+    assert len(synced) == 1
+
+
+async def test_only_what_can_be_received_wakes_a_receiver(database: SqliteDatabase) -> None:
+    bus = SqliteBus(database)
+    receiver = bus.subscribe("ingress", "router")
+    await bus.publish("ingress", [message(n) for n in range(3)])
+    kept, completed, buried = await receiver.receive(3, timeout_s=0)
+    before = database.revision
+    await receiver.renew(kept)
+    await receiver.complete(completed)
+    await receiver.dead_letter(buried, "broken")
+    assert database.revision == before
+    await receiver.release([kept])
+    assert database.revision == before + 1
+
+
+async def test_a_file_that_the_loop_commits_takes_no_durable_writes(database: SqliteDatabase) -> None:
+    with pytest.raises(ValueError, match="sync the file"):
+        await database.write(lambda _connection, batch: batch, None, durable=True)
 
 
 async def test_message_ids_are_forgotten_in_passing_after_the_window(database: SqliteDatabase) -> None:

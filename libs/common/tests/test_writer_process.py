@@ -11,17 +11,29 @@ import pytest
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, FEED, SqliteEventStore
-from zekt_common.adapters.sqlite_writers import ProcessWriter, frame, take_frame
+from zekt_common.adapters.sqlite_writer_process import WriterProcess, frame, take_frame
 from zekt_common.contracts.ingress import Watermark
 from zekt_common.envelope import NewEvent
 from zekt_common.errors import StorageUnusable, StreamConflict
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "events.db", [EVENT_TABLES], writer_process=True)
+async def process() -> AsyncIterator[WriterProcess]:
+    started = WriterProcess()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+async def database(tmp_path: Path, process: WriterProcess) -> AsyncIterator[SqliteDatabase]:
+    opened = await SqliteDatabase.open(tmp_path / "events.db", [EVENT_TABLES], committer=process)
     yield opened
     await opened.close()
+
+
+def pid_of(process: WriterProcess) -> int:
+    assert process.pid is not None
+    return process.pid
 
 
 def happened() -> NewEvent:
@@ -44,9 +56,19 @@ async def test_a_conflict_comes_back_from_the_process_as_it_is(database: SqliteD
     assert (conflict.value.stream, conflict.value.expected, conflict.value.actual) == ("s/1", 0, 1)
 
 
-async def test_what_was_submitted_before_closing_is_committed(tmp_path: Path) -> None:
+async def test_one_process_commits_to_many_files(tmp_path: Path, process: WriterProcess) -> None:
+    files = [await SqliteDatabase.open(tmp_path / f"{n}.db", [EVENT_TABLES], committer=process) for n in range(3)]
+    stores = [SqliteEventStore(file) for file in files]
+    appending = [store.append(f"s/{n}", [happened()], expected_version=0) for n in range(100) for store in stores]
+    await asyncio.gather(*appending)
+    for file, store in zip(files, stores, strict=True):
+        assert len((await store.read_feed(FEED)).events) == 100
+        await file.close()
+
+
+async def test_what_was_submitted_before_closing_is_committed(tmp_path: Path, process: WriterProcess) -> None:
     path = tmp_path / "events.db"
-    database = await SqliteDatabase.open(path, [EVENT_TABLES], writer_process=True)
+    database = await SqliteDatabase.open(path, [EVENT_TABLES], committer=process)
     store = SqliteEventStore(database)
     writing = [asyncio.create_task(store.append(f"s/{n}", [happened()], expected_version=0)) for n in range(50)]
     await asyncio.sleep(0)
@@ -54,14 +76,15 @@ async def test_what_was_submitted_before_closing_is_committed(tmp_path: Path) ->
     assert len(await asyncio.gather(*writing)) == 50
 
 
-async def test_the_death_of_the_process_fails_its_writes_and_another_one_takes_over(database: SqliteDatabase) -> None:
+async def test_the_death_of_the_process_fails_its_writes_and_another_one_takes_over(
+    database: SqliteDatabase, process: WriterProcess
+) -> None:
     store = SqliteEventStore(database)
     await store.append("s/1", [happened()], expected_version=0)
-    assert isinstance(database.writer, ProcessWriter)
-    os.kill(database.writer.pid, signal.SIGSTOP)
+    os.kill(pid_of(process), signal.SIGSTOP)
     stuck = asyncio.create_task(store.append("s/1", [happened()], expected_version=1))
     await asyncio.sleep(0)
-    os.kill(database.writer.pid, signal.SIGKILL)
+    os.kill(pid_of(process), signal.SIGKILL)
     with pytest.raises(StorageUnusable, match="another one takes its place"):
         await stuck
     known = len(await store.read("s/1"))
@@ -69,7 +92,7 @@ async def test_the_death_of_the_process_fails_its_writes_and_another_one_takes_o
 
 
 async def test_a_process_that_cannot_be_started_again_at_first_takes_over_later(
-    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    database: SqliteDatabase, process: WriterProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, refusals = SqliteEventStore(database), iter([OSError("too many open files")] * 3)
     start = subprocess.Popen
@@ -80,8 +103,7 @@ async def test_a_process_that_cannot_be_started_again_at_first_takes_over_later(
         return start(*arguments, **options)
 
     monkeypatch.setattr(subprocess, "Popen", out_of_files)
-    assert isinstance(database.writer, ProcessWriter)
-    os.kill(database.writer.pid, signal.SIGKILL)
+    os.kill(pid_of(process), signal.SIGKILL)
     refused = 0
     while True:
         try:

@@ -96,7 +96,7 @@ ALONE = {work.__name__: work for work in (watch, listen, lead)}
 async def main(engine: str, directory: str, work: str, prefix: str) -> None:
     with_writers = engine == "sqlite-writers"
     workers = [TOGETHER[work]] * WRITERS if work in TOGETHER else [ALONE[work]]
-    async with open_backend(Path(directory), "ingress", writer_processes=with_writers) as backend:
+    async with open_backend(Path(directory), "ingress", writer_process=with_writers) as backend:
         await asyncio.gather(*(worker(backend, prefix, n) for n, worker in enumerate(workers)))
 
 

@@ -55,8 +55,9 @@ class _Dispatcher:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            host = self._settings.host
             backend = await stack.enter_async_context(
-                open_backend(self._settings.host.data_dir, NAME, clock=self._clock)
+                open_backend(host.data_dir, NAME, clock=self._clock, writer_process=host.writer_process)
             )
             connections = aiohttp.TCPConnector(limit=self._settings.concurrency + OTHER_CONNECTIONS)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))

@@ -10,8 +10,8 @@ from zekt_ingress.settings import IngressSettings
 
 
 def _settings(env: Mapping[str, str]) -> IngressSettings:
-    """Return the settings of a process that does nothing else: commits and relay get processes of their own."""
-    return dataclasses.replace(IngressSettings.from_env(env), own_processes=True)
+    """Return the settings of a process that does nothing else: the relay gets a process of its own."""
+    return dataclasses.replace(IngressSettings.from_env(env), own_relay=True)
 
 
 if __name__ == "__main__":

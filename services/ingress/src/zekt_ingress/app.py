@@ -51,12 +51,12 @@ class _Ingress:
                 self._settings.host.data_dir,
                 NAME,
                 clock=self._clock,
-                writer_processes=self._settings.own_processes,
+                writer_process=self._settings.host.writer_process,
             ) as backend,
             aiohttp.ClientSession() as http,
         ):
             relay = self._compose(backend, http)
-            relaying = run_elsewhere(self._settings.host) if self._settings.own_processes else relay.run()
+            relaying = run_elsewhere(self._settings.host) if self._settings.own_relay else relay.run()
             loops = [self.consumer.run(), relaying, _purge(backend.payloads, backend.leases)]
             running = [asyncio.create_task(loop) for loop in loops]
             try:

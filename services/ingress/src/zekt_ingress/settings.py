@@ -16,8 +16,8 @@ MIN_MASTER_KEY_BYTES: Final = 32
 class IngressSettings:
     """Whose webhooks and messages are believed. Several secrets or keys are all active, so that one can be rotated.
 
-    The rate of messages is bounded for each repository and process. `own_processes` is for a process that does
-    nothing but ingest: others then commit and relay, on another core.
+    The rate of messages is bounded for each repository and process. `own_relay` is for a process that does nothing but
+    ingest: another one then relays.
     """
 
     host: HostSettings
@@ -28,7 +28,7 @@ class IngressSettings:
     oidc_audience: str
     messages_per_s: float = 100.0
     message_burst: int = 500
-    own_processes: bool = False
+    own_relay: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IngressSettings":

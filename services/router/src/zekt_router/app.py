@@ -50,8 +50,11 @@ class _Router:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        data_dir = self._settings.host.data_dir
-        async with open_backend(data_dir, NAME, clock=self._clock) as backend, aiohttp.ClientSession() as http:
+        host = self._settings.host
+        async with (
+            open_backend(host.data_dir, NAME, clock=self._clock, writer_process=host.writer_process) as backend,
+            aiohttp.ClientSession() as http,
+        ):
             horizon = Horizon(backend.views)
             catalogs = Catalogs(backend.store)
             self._compose_loops(backend, horizon, catalogs)

@@ -36,7 +36,8 @@ class Horizon:
 
     async def move(self, through: datetime) -> None:
         """Make this the last watermark, for every replica."""
-        await self._views.write([Put(partition=PARTITION, id=DOCUMENT, body=msgspec.json.encode(through))])
+        document = Put(partition=PARTITION, id=DOCUMENT, body=msgspec.json.encode(through))
+        await self._views.write([document], durable=False)
         self._through = through
         for listener in self._listeners:
             listener()

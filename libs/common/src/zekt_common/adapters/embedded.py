@@ -12,11 +12,12 @@ from pathlib import Path
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.file_leases import FileLeases
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
-from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.adapters.sqlite_database import Committer, SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, SqliteEventStore
 from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeys, read_master_key
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
 from zekt_common.adapters.sqlite_views import VIEW_TABLES, SqliteViews
+from zekt_common.adapters.sqlite_writer_process import WriterProcess
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
 
@@ -25,22 +26,21 @@ __all__ = ["Backend", "open_backend"]
 
 @asynccontextmanager
 async def open_backend(
-    data_dir: Path, service: str, *, clock: Clock = utc_now, writer_processes: bool = False
+    data_dir: Path, service: str, *, clock: Clock = utc_now, writer_process: bool = False
 ) -> AsyncIterator[Backend]:
     """Open the service's ports below `data_dir`, creating it on first use (mode 0700).
 
-    With `writer_processes` events and payloads are committed by processes of their own, for a service that is flooded.
+    With `writer_process` events, views and payloads are committed by another process, one for all services of this one.
 
     Raises:
         StorageUnusable: the directory or a file in it cannot be used; the message says which and why.
     """
     _make_private(data_dir)
     async with (
-        _shared(data_dir / f"{service}.db", [f"{EVENT_TABLES};{VIEW_TABLES}"], writer_process=writer_processes) as own,
-        _shared(data_dir / "bus.db", [BUS_TABLES]) as bus,
-        _shared(
-            data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True, writer_process=writer_processes
-        ) as payloads,
+        _committer(writer_process=writer_process) as committer,
+        _shared(data_dir / f"{service}.db", [f"{EVENT_TABLES};{VIEW_TABLES}"], committer=committer) as own,
+        _shared(data_dir / "bus.db", [BUS_TABLES], committer="loop") as bus,
+        _shared(data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True, committer=committer) as payloads,
         _shared(data_dir / "keys.db", [KEY_TABLES], secure_delete=True) as key_file,
     ):
         keys = SqliteKeys(key_file, read_master_key(data_dir / "master.key"))
@@ -70,12 +70,38 @@ class _Share:
         self.database: SqliteDatabase | None = None
 
 
+class _SharedProcess:
+    """The writer process of this one and how many of its services use it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.process = WriterProcess()
+
+
 _shares: dict[tuple[asyncio.AbstractEventLoop, Path], _Share] = {}
+_processes: dict[asyncio.AbstractEventLoop, _SharedProcess] = {}
+
+
+@asynccontextmanager
+async def _committer(*, writer_process: bool) -> AsyncIterator[Committer]:
+    if not writer_process:
+        yield "thread"
+        return
+    loop = asyncio.get_running_loop()
+    share = _processes.setdefault(loop, _SharedProcess())
+    share.users += 1
+    try:
+        yield share.process
+    finally:
+        share.users -= 1
+        if share.users == 0:
+            del _processes[loop]
+            await share.process.stop()
 
 
 @asynccontextmanager
 async def _shared(
-    path: Path, migrations: Sequence[str], *, secure_delete: bool = False, writer_process: bool = False
+    path: Path, migrations: Sequence[str], *, secure_delete: bool = False, committer: Committer = "thread"
 ) -> AsyncIterator[SqliteDatabase]:
     key = (asyncio.get_running_loop(), path)
     share = _shares.setdefault(key, _Share())
@@ -84,7 +110,7 @@ async def _shared(
         async with share.opening:
             if share.database is None:
                 share.database = await SqliteDatabase.open(
-                    path, migrations, secure_delete=secure_delete, writer_process=writer_process
+                    path, migrations, secure_delete=secure_delete, committer=committer
                 )
         yield share.database
     finally:

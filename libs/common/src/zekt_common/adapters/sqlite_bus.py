@@ -1,6 +1,8 @@
 """The bus on SQLite: one file for all topics, a row per message and subscription.
 
 A message keeps its place, by when it became due, however often it is locked, released or left behind by a dead process.
+Commits survive the death of the process. That of the machine may undo the last ones, which the relays then publish
+again: they save their checkpoints after `sync`.
 """
 
 import asyncio
@@ -68,7 +70,11 @@ class SqliteBus:
         now = to_micros(self._clock())
         addressed = [self._addressed(topic, message, now) for message in messages]
         if addressed:
-            await self._database.write(writes.publish, writes.Publication(topic, addressed, now))
+            await self._database.write(writes.publish, writes.Publication(topic, addressed, now), durable=False)
+
+    async def sync(self) -> None:
+        """Sync the file's log."""
+        await self._database.sync()
 
     def subscribe(self, topic: str, subscription: str, /) -> Receiver:
         """Return the receiving end of one subscription."""
@@ -144,7 +150,7 @@ class SqliteReceiver:
 
     async def complete(self, message: ReceivedMessage, /) -> None:
         """Delete the message's row."""
-        await self._settle(writes.complete, message, durable=False)
+        await self._settle(writes.complete, message, is_news=False)
 
     async def retry(self, message: ReceivedMessage, /, *, after_s: float) -> None:
         """Turn the row into its own copy: next attempt, new id, due later."""
@@ -153,12 +159,12 @@ class SqliteReceiver:
 
     async def dead_letter(self, message: ReceivedMessage, reason: str, /) -> None:
         """Move the row to the dead letters."""
-        await self._settle(writes.bury, message, at=to_micros(self._clock()), text=reason)
+        await self._settle(writes.bury, message, is_news=False, at=to_micros(self._clock()), text=reason)
 
     async def renew(self, message: ReceivedMessage, /) -> datetime:
         """Move the lock's end."""
         end = self._lock_end()
-        await self._settle(writes.renew, message, durable=False, at=to_micros(end))
+        await self._settle(writes.renew, message, is_news=False, at=to_micros(end))
         return end
 
     async def release(self, messages: Sequence[ReceivedMessage], /) -> None:
@@ -208,7 +214,7 @@ class SqliteReceiver:
     async def _lock(self, limit: int) -> list[ReceivedMessage]:
         end, lock = self._lock_end(), secrets.token_hex(8)
         reception = writes.Reception(self._key, limit, to_micros(self._clock()), to_micros(end), lock)
-        rows = await self._database.write(writes.receive, reception, durable=False)
+        rows = await self._database.write(writes.receive, reception, durable=False, is_news=False)
         return [
             ReceivedMessage(
                 message_id=message_id,
@@ -226,12 +232,12 @@ class SqliteReceiver:
         apply: BatchWrite[writes.Settlement, bool],
         message: ReceivedMessage,
         *,
-        durable: bool = True,
+        is_news: bool = True,
         at: int = 0,
         text: str = "",
     ) -> None:
         settlement = writes.Settlement(message.sequence, message.lock, to_micros(self._clock()), at, text)
-        if not await self._database.write(apply, settlement, durable=durable):
+        if not await self._database.write(apply, settlement, durable=False, is_news=is_news):
             raise LockLost(f"the lock on {message.message_id} has expired or passed on: it will be received again")
 
 

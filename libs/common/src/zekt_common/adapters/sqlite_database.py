@@ -7,13 +7,25 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from zekt_common.adapters.sqlite_file import connect, disconnect, migrate, translated
-from zekt_common.adapters.sqlite_group_commit import BatchWrite, GroupCommit, Item, Result, Write
-from zekt_common.adapters.sqlite_writers import ProcessWriter, ThreadWriter, Writer
+from zekt_common.adapters.sqlite_file import connect, disconnect, migrate, sync_log, translated
+from zekt_common.adapters.sqlite_group_commit import (
+    BatchWrite,
+    GroupCommit,
+    Item,
+    Result,
+    Submission,
+    Write,
+    Writer,
+)
+from zekt_common.adapters.sqlite_loop_writer import LoopWriter
+from zekt_common.adapters.sqlite_process_writer import ProcessWriter
+from zekt_common.adapters.sqlite_thread_writer import ThreadWriter
+from zekt_common.adapters.sqlite_writer_process import WriterProcess
 
 POLL_S = 0.003
+Committer = Literal["thread", "loop"] | WriterProcess
 
 
 class SqliteDatabase:
@@ -32,47 +44,51 @@ class SqliteDatabase:
 
     @classmethod
     async def open(
-        cls, path: Path, migrations: Sequence[str], *, secure_delete: bool = False, writer_process: bool = False
+        cls, path: Path, migrations: Sequence[str], *, secure_delete: bool = False, committer: Committer = "thread"
     ) -> "SqliteDatabase":
         """Open or create the file and bring it to the newest schema: `migrations[n]` leads to schema version n + 1.
 
-        With `writer_process` another process commits, for files under a flood of writes; then every `apply` must be a
-        module-level function, and every item picklable.
+        A thread commits, or another process: then every `apply` must be a module-level function, and every item
+        picklable; or the loop itself, for files without durable writes.
 
         Raises:
             StorageUnusable: the file cannot be read or written, is no Zekt database, or is newer than this program.
         """
         with translated(path):
-            reader = connect(path)
+            reader = connect(path, secure_delete=secure_delete)
             try:
                 migrate(reader, path, migrations)
                 database = cls(path, reader)
-                if writer_process:
-                    writer = ProcessWriter(path, database.settle, secure_delete=secure_delete)
-                    await writer.start()
-                    database.writer = writer
-                else:
-                    database.writer = ThreadWriter(
-                        path, GroupCommit(path, secure_delete=secure_delete), database.settle
-                    )
+                database.writer = await database._start(committer, secure_delete=secure_delete)
             except BaseException:
                 disconnect(path, reader)
                 raise
         return database
 
-    async def write(self, apply: BatchWrite[Item, Result], item: Item, *, durable: bool = True) -> Result:
+    async def write(
+        self, apply: BatchWrite[Item, Result], item: Item, *, durable: bool = True, is_news: bool = True
+    ) -> Result:
         """Run `apply` over this item and its like in one transaction, and return this item's result once committed.
 
         `apply` answers an exception for an item that it refused without having written anything for it. Durable
-        writes are on the disk when this returns; others survive the death of the process, not of the machine.
+        writes are on the disk when this returns; others survive the death of the process, and that of the machine
+        from the next durable write or `sync` on. What is no news wakes nobody who waits for a commit.
 
         Raises:
             StorageUnusable: the transaction failed (disk full, file gone, I/O error); nothing of it was kept.
         """
         done: asyncio.Future[Any] = self._loop.create_future()
-        self.writer.submit(Write(apply, item, durable), done)
+        self.writer.submit(Submission(Write(apply, item, durable), done, is_news))
         result: Result = await done
         return result
+
+    async def sync(self) -> None:
+        """Return once everything committed before is on the disk.
+
+        Raises:
+            StorageUnusable: the disk failed.
+        """
+        await asyncio.to_thread(sync_log, self.path)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a short read, on the loop's own connection; reads never wait for writers.
@@ -111,17 +127,31 @@ class SqliteDatabase:
             self._poll = None
         disconnect(self.path, self._reader)
 
-    def settle(self, settled: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
-        """Answer the callers of committed writes, and wake whoever waits for a commit; the writer calls this."""
-        for done, result in settled:
+    def settle(self, submissions: Sequence[Submission], results: Sequence[Any]) -> None:
+        """Answer the callers of committed writes, and wake whoever waits for news; the writer calls this."""
+        for submission, result in zip(submissions, results, strict=True):
+            done = submission.done
             if done.done():
                 continue
             if isinstance(result, Exception):
                 done.set_exception(result)
             else:
                 done.set_result(result)
-        self._has_changed()  # our own commits wake once, here, and not again at the next look
-        self._wake()
+        if any(submission.is_news for submission in submissions):
+            self._has_changed()  # our own commits wake once, here, and not again at the next look
+            self._wake()
+
+    async def _start(self, committer: Committer, *, secure_delete: bool) -> Writer:
+        match committer:
+            case "thread":
+                connection = connect(self.path, secure_delete=secure_delete)
+                return ThreadWriter(self.path, GroupCommit(self.path, connection), self.settle)
+            case "loop":  # reading on the connection that writes, we need not be told of our own commits
+                return LoopWriter(self.path, GroupCommit(self.path, self._reader), self.settle)
+            case _:
+                writer = ProcessWriter(self.path, committer, self.settle, secure_delete=secure_delete)
+                await writer.start()
+                return writer
 
     def _wake(self) -> None:
         self.revision += 1

@@ -115,7 +115,7 @@ class SqliteEventStore:
 
     async def horizon(self) -> datetime:
         """Pass through the writer lock: every later commit is stamped after this time."""
-        micros = await self._database.write(_horizon, self._clock, durable=False)
+        micros = await self._database.write(_horizon, self._clock, durable=False, is_news=False)
         return from_micros(micros)
 
     def _head(self) -> int:

@@ -63,6 +63,20 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str
             )
 
 
+def sync_log(path: Path) -> None:
+    """Have the disk take the file's log as it is, and with it every commit made so far.
+
+    Raises:
+        StorageUnusable: the disk failed.
+    """
+    with translated(path):
+        log = os.open(path.with_name(path.name + "-wal"), os.O_RDONLY)
+        try:
+            os.fdatasync(log)
+        finally:
+            os.close(log)
+
+
 class WriterLock:
     """The file's writer lock: the kernel queues the waiting and frees a dead holder's, where SQLite would poll."""
 

@@ -1,14 +1,15 @@
 """Many writes, one transaction: what a writer does with each batch, be it a thread or a process."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from zekt_common.adapters.sqlite_file import WriterLock, connect, disconnect, translated
+from zekt_common.adapters.sqlite_file import WriterLock, disconnect, translated
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,12 +26,39 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     durable: bool
 
 
+class Submission(msgspec.Struct, frozen=True):
+    """A write on its way, the future of its result, and whether it is news for those who wait for a commit."""
+
+    write: Write
+    done: asyncio.Future[Any]
+    is_news: bool
+
+
+Settle = Callable[[Sequence[Submission], Sequence[Any]], None]
+
+
+class Writer(Protocol):
+    """Takes writes in any number and settles them on the loop, in batches."""
+
+    def submit(self, submission: Submission) -> None:
+        """Queue a write.
+
+        Raises:
+            StorageUnusable: the writer is gone.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Finish what was submitted, then end."""
+        ...
+
+
 class GroupCommit:
     """The writing connection of one file."""
 
-    def __init__(self, path: Path, *, secure_delete: bool) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         with translated(path):
-            self._connection = connect(path, secure_delete=secure_delete)
             self._lock = WriterLock(path)
         self._path = path
         self._synced = True

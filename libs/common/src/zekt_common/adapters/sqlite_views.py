@@ -59,9 +59,11 @@ class SqliteViews:
         )
         return [Document(partition=partition, id=id_, etag=etag, body=body) for id_, etag, body in rows]
 
-    async def write(self, changes: Sequence[Put | Remove], /) -> list[str]:
-        """Apply all changes or none, durably."""
-        return await self._database.write(_write, list(changes)) if changes else []
+    async def write(self, changes: Sequence[Put | Remove], /, *, durable: bool = True) -> list[str]:
+        """Apply all changes or none."""
+        if not changes:
+            return []
+        return await self._database.write(_write, list(changes), durable=durable, is_news=False)
 
 
 def _write(connection: sqlite3.Connection, batch: Sequence[list[Put | Remove]]) -> list[list[str] | Exception]:

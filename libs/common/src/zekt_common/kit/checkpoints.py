@@ -42,14 +42,18 @@ class CheckpointDocument:
         self._etag = document.etag if document else ABSENT
         return _decoder.decode(document.body) if document else Checkpoint()
 
-    async def save(self, checkpoint: Checkpoint, changes: Sequence[Put | Remove] = ()) -> None:
+    async def save(
+        self, checkpoint: Checkpoint, changes: Sequence[Put | Remove] = (), *, durable: bool = False
+    ) -> None:
         """Write the checkpoint over the one last seen, together with `changes`, all or none.
+
+        What is not `durable` may be undone by the loss of power, all together: then the reader repeats its last steps.
 
         Raises:
             DocumentConflict: somebody else has moved the checkpoint since.
         """
         put = Put(partition=PARTITION, id=self._id, body=msgspec.json.encode(checkpoint), if_match=self._etag)
-        etags = await self._views.write([*changes, put])
+        etags = await self._views.write([*changes, put], durable=durable)
         self._etag = etags[-1]
 
     async def moved(self) -> bool:

@@ -61,7 +61,7 @@ class Relay:
         self._clock = clock
         self._tails: dict[str, _Tail] = {}
         self._watermarks = Watermarks((), now=time.monotonic())
-        self.published = 0
+        self.published = self._synced = 0
 
     async def run(self) -> None:
         """Publish until cancelled; whatever fails is logged and tried again."""
@@ -133,6 +133,16 @@ class Relay:
             self.published += len(messages)
             RELAY_PUBLISHED.add(len(messages), topic=self._topic)
 
+    async def _sync(self) -> None:
+        """Make sure of what was published, before anybody is told that it was, ourselves included."""
+        if self._synced < (published := self.published):
+            await self._bus.sync()
+            self._synced = max(self._synced, published)
+
+    async def _save(self, tail: "_Tail") -> None:
+        await self._sync()
+        await tail.save()
+
     async def _put_aside(self, message: OutgoingMessage, error: MessageTooLarge) -> None:
         """Keep a note of what the bus will never take, rather than hold up all that comes after it."""
         log.error("relay_message_refused", topic=self._topic, envelope_id=message.envelope.id, **describe(error))
@@ -160,6 +170,7 @@ class Relay:
         self._watermarks.reach(tail.feed, through, now)
         reached = self._watermarks.take(now)
         if reached is not None:
+            await self._sync()
             await self._bus.publish(self._topic, [tail.copy_of(self._watermark(reached), reached)])
 
     async def _keep(self, tail: "_Tail") -> None:
@@ -169,7 +180,7 @@ class Relay:
             return
         try:
             if tail.dirty:
-                await tail.save()
+                await self._save(tail)
             elif await tail.document.moved():
                 await self._load(tail)
         except DocumentConflict:
@@ -190,7 +201,7 @@ class Relay:
         """Save on the way out; failing costs a few repeats, while raising would hide why we leave."""
         try:
             if tail.dirty:
-                await tail.save()
+                await self._save(tail)
         except Exception as error:  # noqa: BLE001 - must not replace the cancellation or error in flight
             log.warning("relay_checkpoint_unsaved", topic=self._topic, feed=tail.feed, **describe(error))
 
@@ -200,7 +211,7 @@ class Relay:
         if at.through is not None and at.through >= moment:
             at = Checkpoint(await self._store.cursor_at(feed, moment), moment)
         try:
-            await document.save(msgspec.structs.replace(at, rewind=rewind))
+            await document.save(msgspec.structs.replace(at, rewind=rewind), durable=True)
         except DocumentConflict:
             return False
         return True

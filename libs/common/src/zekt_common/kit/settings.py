@@ -106,13 +106,17 @@ class EnvironmentReader:
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings:
-    """Where a process listens, keeps its data and how it logs."""
+    """Where a process listens, keeps its data and how it logs.
+
+    With `writer_process`, as in every process that its environment sets up, another one commits for it.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     internal_port: int = 8079
     data_dir: Path = Path(".zekt")
     log_format: LogFormat = "console"
+    writer_process: bool = False
 
     @classmethod
     def read(cls, reader: EnvironmentReader) -> "HostSettings":
@@ -123,6 +127,7 @@ class HostSettings:
             internal_port=reader.port("ZEKT_INTERNAL_PORT", default=8079),
             data_dir=reader.path("ZEKT_DATA_DIR", default="./.zekt"),
             log_format=reader.log_format("ZEKT_LOG_FORMAT"),
+            writer_process=True,
         )
 
 

@@ -154,7 +154,8 @@ class Sweeper:
     async def _remove(self, document: Document) -> None:
         self._again.pop(document.id, None)
         with contextlib.suppress(DocumentConflict):  # taken back, or set anew meanwhile: then it is due again
-            await self._views.write([Remove(partition=PARTITION, id=document.id, if_match=document.etag)])
+            removal = Remove(partition=PARTITION, id=document.id, if_match=document.etag)
+            await self._views.write([removal], durable=False)
 
     def _put_off(self, document: Document, *, longest_s: float) -> float:
         times = self._again[document.id].times + 1 if document.id in self._again else 1

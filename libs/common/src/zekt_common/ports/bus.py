@@ -107,7 +107,7 @@ class Bus(Protocol):
     """Topics and subscriptions as the topology declares them."""
 
     async def publish(self, topic: str, messages: Sequence[OutgoingMessage], /) -> None:
-        """Put every message into each subscription it is addressed to, durably, all or none.
+        """Put every message into each subscription it is addressed to, all or none; durably from the next `sync` on.
 
         A message id seen on this topic within the duplicate-detection window is dropped.
 
@@ -115,6 +115,10 @@ class Bus(Protocol):
             UnknownSubscription: no such topic, or a message is addressed to an unknown subscription.
             MessageTooLarge: an encoded message is over 256 KB.
         """
+        ...
+
+    async def sync(self) -> None:
+        """Return once what was published before would survive the loss of power."""
         ...
 
     def subscribe(self, topic: str, subscription: str, /) -> Receiver:

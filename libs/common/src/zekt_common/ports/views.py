@@ -19,12 +19,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True):
-    """Write a document: whatever is there (ANY), only if nothing is there (ABSENT), or only over this ETag."""
+    """Write a document: whatever is there (ANY), only if nothing is there (ABSENT), or only over this ETag.
+
+    With `ttl_s` it expires so long after this write: it is found no more, and deleted by and by.
+    """
 
     partition: str
     id: str
     body: bytes
     if_match: str = ANY
+    ttl_s: int | None = None
 
 
 class Remove(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +52,14 @@ class Views(Protocol):
         """Return documents of the partition in order of id, those after `after` (before it, when descending)."""
         ...
 
-    async def write(self, changes: Sequence[Put | Remove], /) -> list[str]:
-        """Apply all changes or none, durably; return the new ETags ("" for a removal).
+    async def write(self, changes: Sequence[Put | Remove], /, *, durable: bool = True) -> list[str]:
+        """Apply all changes or none; return the new ETags ("" for a removal).
+
+        What is not `durable` may be undone by the loss of power, but never before a write that followed it: enough for
+        what is made from the store beside it, together with its checkpoint.
+
+        Changes with a condition have to lie in one partition. A write over several partitions comes to hold at once,
+        but an engine may show some partitions before others; without any condition, a crash may leave part of it.
 
         Raises:
             DocumentConflict: a document is not at the ETag that its change asks for.
