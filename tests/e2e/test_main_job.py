@@ -1,35 +1,10 @@
 import json
 from collections import Counter
-from typing import Any
 
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, UNLISTED, WORKFLOW, catalog
+from tests.e2e.messages import payload_of, post_message
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
-
-
-async def post_message(suite: Suite, sandbox: GitHubSandbox, run_id: int, payload: Any) -> dict[str, Any]:
-    body = {
-        "eventType": "deployment",
-        "repository": PROVIDER,
-        "workflowRunId": str(run_id),
-        "triggeredBy": "octocat",
-        "commitSha": "0" * 40,
-        "ref": "refs/heads/main",
-        "workflow": "CI",
-        "payload": payload,
-        "timestamp": "2026-01-01T00:00:00Z",
-    }
-    headers = {"Authorization": f"Bearer {sandbox.mint_oidc_token(run_id)}", "X-GitHub-Repository": PROVIDER}
-    url = f"{suite.url('ingress')}/api/events/receive"
-    async with suite.http.post(url, json=body, headers=headers) as answer:
-        content: dict[str, Any] = await answer.json()
-        assert answer.status == 200, content
-        return content
-
-
-def payload_of(body: bytes) -> dict[str, Any]:
-    payload: dict[str, Any] = json.loads(body)["client_payload"]
-    return payload
 
 
 async def test_a_completed_run_is_dispatched_to_every_subscriber(suite: Suite, sandbox: GitHubSandbox) -> None:
