@@ -1,6 +1,7 @@
 """`/login/oauth/authorize`: a person says yes or no, and their browser goes back with a code."""
 
 import html
+from typing import Any
 
 from aiohttp import web
 from yarl import URL
@@ -76,29 +77,31 @@ def _callback(core: Core, asked: dict[str, str]) -> str | None:
 
 
 def _redirect(core: Core, asked: dict[str, str], person: Account | None) -> web.Response:
-    callback = _callback(core, asked)
-    refusal = _refusal(asked, callback, person)
-    if refusal is None and callback is not None and person is not None:
-        answer = {"code": core.oauth.codes.issue(person, callback, asked.get("code_challenge"))}
-    else:
-        answer = {} if refusal is None else refusal.members()
+    try:
+        answer: dict[str, Any] = {"code": _code(core, asked, person)}
+    except OAuthError as refusal:
+        answer = refusal.members()
     if "state" in asked:
         answer["state"] = asked["state"]
-    url = URL(callback or core.state.app.callback_urls[0]).update_query(answer)
-    return web.Response(status=302, headers={"Location": str(url), "Cache-Control": "no-cache"})
+    callback = _callback(core, asked) or core.state.app.callback_urls[0]
+    location = str(URL(callback).update_query(answer))
+    return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-cache"})
 
 
-def _refusal(asked: dict[str, str], callback: str | None, person: Account | None) -> OAuthError | None:
+def _code(core: Core, asked: dict[str, str], person: Account | None) -> str:
+    callback, challenge = _callback(core, asked), asked.get("code_challenge")
     if callback is None:
-        return redirect_uri_mismatch()
-    challenge, method = asked.get("code_challenge"), asked.get("code_challenge_method")
-    if (challenge is not None or method is not None) and (
-        method != "S256" or len(challenge or "") != _CHALLENGE_LENGTH
-    ):
-        return OAuthError("invalid_request", "The code_challenge MUST be 43 characters with the method S256.")
+        raise redirect_uri_mismatch()
+    if "code_challenge_method" in asked or challenge is not None:
+        _require_s256(challenge, asked.get("code_challenge_method"))
     if person is None:
-        return OAuthError("access_denied", "The user has denied your application access.")
-    return None
+        raise OAuthError("access_denied", "The user has denied your application access.")
+    return core.oauth.codes.issue(person, callback, challenge)
+
+
+def _require_s256(challenge: str | None, method: str | None) -> None:
+    if method != "S256" or len(challenge or "") != _CHALLENGE_LENGTH:
+        raise OAuthError("invalid_request", "The code_challenge MUST be 43 characters with the method S256.")
 
 
 def _page(core: Core, asked: dict[str, str]) -> str:
