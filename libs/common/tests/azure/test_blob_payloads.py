@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zekt_common.adapters.blob_container import CONTAINER, LIFECYCLE_POLICY, BlobConnection, BlobContainer
+from zekt_common.adapters.blob_container import BLOCK_BYTES, CONTAINER, LIFECYCLE_POLICY, BlobConnection, BlobContainer
 from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.errors import BackendUnavailable, PayloadNotFound
@@ -73,6 +73,14 @@ async def test_racing_puts_of_one_payload_keep_the_longest_expiry(
     longest = clock() + timedelta(days=8)
     assert max(ref.expires_at for ref in refs) == longest
     assert (await payloads.put(account, b"x", retention=timedelta(days=1))).expires_at == longest
+
+
+async def test_a_body_of_several_blocks_is_stored_once(container: BlobContainer, keys: Keys, account: int) -> None:
+    content = secrets.token_bytes(3 * BLOCK_BYTES + 1)
+    payloads = BlobPayloads(container, keys)
+    first, second = await asyncio.gather(payloads.put(account, content), payloads.put(account, content))
+    assert first.sha256 == second.sha256
+    assert await payloads.get(account, first.sha256) == content
 
 
 async def test_a_blob_extended_since_it_was_listed_survives_the_purge(

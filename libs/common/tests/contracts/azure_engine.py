@@ -10,6 +10,8 @@ from pathlib import Path
 from libs.common.tests.cosmos.account import SERVICE, open_provisioned
 
 from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
+from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.cosmos_append_times import Timing
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
@@ -19,6 +21,7 @@ from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.clock import Clock
+from zekt_sandbox.azurite import Azurite
 
 ANY_CLOCK = Timing(clock_off_s=timedelta(days=1000).total_seconds())
 SUITES = {
@@ -29,12 +32,13 @@ SUITES = {
     "test_keys",
     "test_leases",
 }
+BLOB_SUITES = {"test_payloads"}
 
 
 @asynccontextmanager
 async def open_azure(account: CosmosConnection, directory: Path, clock: Clock) -> AsyncIterator[Backend]:
     """Open a database that belongs to the directory."""
-    connection = replace(account, database=f"zekt-{sha256(str(directory).encode()).hexdigest()[:16]}")
+    connection = replace(account, database=_name(directory))
     async with open_backend(directory, SERVICE, clock=clock) as embedded, open_provisioned(connection) as database:
         views = CosmosViews(database.container(views_of(SERVICE)))
         yield replace(
@@ -44,3 +48,21 @@ async def open_azure(account: CosmosConnection, directory: Path, clock: Clock) -
             keys=CosmosKeys(database.container(KEYS), bytes(32)),
             leases=CosmosLeases(views),
         )
+
+
+@asynccontextmanager
+async def open_azure_with_blobs(
+    account: CosmosConnection, azurite: Azurite, directory: Path, clock: Clock
+) -> AsyncIterator[Backend]:
+    """Open also a container that belongs to the directory."""
+    blobs = BlobConnection(connection_string=azurite.connection_string)
+    async with (
+        open_azure(account, directory, clock) as backend,
+        BlobContainer(blobs, name=_name(directory)) as container,
+    ):
+        await container.ensure()
+        yield replace(backend, payloads=BlobPayloads(container, backend.keys, clock=clock))
+
+
+def _name(directory: Path) -> str:
+    return f"zekt-{sha256(str(directory).encode()).hexdigest()[:16]}"

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from libs.common.tests.contracts.azure_engine import SUITES, open_azure
+from libs.common.tests.azure.azurite import azurite_or_skip
+from libs.common.tests.contracts.azure_engine import BLOB_SUITES, SUITES, open_azure, open_azure_with_blobs
 from libs.common.tests.cosmos.account import account_process
 
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.envelope import Envelope, Event, NewEvent, seal
+from zekt_sandbox.azurite import Azurite
 
 OpenEngine = Callable[[Path, Clock], AbstractAsyncContextManager[Backend]]
 
@@ -27,7 +29,7 @@ def open_sqlite_with_writers(directory: Path, clock: Clock) -> AbstractAsyncCont
     return open_backend(directory, "ingress", clock=clock, writer_process=True)
 
 
-AZURE = "azure"
+AZURE, AZURE_WITH_BLOBS = "azure", "azure-blobs"
 WITH_WRITERS = "sqlite-writers"
 ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite, WITH_WRITERS: open_sqlite_with_writers}
 COMMITTED_BY_WRITERS = {"test_event_store", "test_views", "test_payloads", "test_survival"}
@@ -76,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         module = metafunc.module.__name__.rpartition(".")[2]
         engines = [name for name in ENGINES if name != WITH_WRITERS or module in COMMITTED_BY_WRITERS]
-        engines += [AZURE] * (module in SUITES)
+        engines += [AZURE] * (module in SUITES) + [AZURE_WITH_BLOBS] * (module in BLOB_SUITES)
         metafunc.parametrize("engine", engines, scope="session")
 
 
@@ -87,10 +89,19 @@ def cosmos_account() -> Iterator[CosmosConnection]:
 
 
 @pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    with azurite_or_skip() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def open_engine(engine: str, request: pytest.FixtureRequest) -> OpenEngine:
     """Open the engine on a directory with a clock: again on the same directory, the same content."""
     if engine == AZURE:
         return partial(open_azure, request.getfixturevalue("cosmos_account"))
+    if engine == AZURE_WITH_BLOBS:
+        accounts = request.getfixturevalue("cosmos_account"), request.getfixturevalue("azurite")
+        return partial(open_azure_with_blobs, *accounts)
     return ENGINES[engine]
 
 

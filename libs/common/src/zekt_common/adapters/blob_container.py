@@ -39,6 +39,8 @@ LIFECYCLE_POLICY: Final = {
 CONNECTS_WITHIN_S: Final = 5
 ANSWERS_WITHIN_S: Final = 30
 RETRIES: Final = 3
+BLOCK_BYTES: Final = 1024 * 1024
+"""What is sent in one piece: more would hold up the event loop."""
 _EXPIRES = "expires_at"
 _REFUSED = (401, 403)
 _CONFLICTS = (ResourceExistsError, ResourceModifiedError)
@@ -68,6 +70,8 @@ class BlobConnection:
             "connection_timeout": CONNECTS_WITHIN_S,
             "read_timeout": ANSWERS_WITHIN_S,
             "connection_verify": self.ca_file or True,
+            "max_single_put_size": BLOCK_BYTES,
+            "max_block_size": BLOCK_BYTES,
         }
         if self.connection_string:
             return ContainerClient.from_connection_string(self.connection_string, name, **options)
