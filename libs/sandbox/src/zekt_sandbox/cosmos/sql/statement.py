@@ -64,7 +64,7 @@ class _StatementParser:
 
     def _projection_name(self, source: str, place: int) -> str:
         if self._cursor.take_word("AS"):
-            return self._cursor.take().text
+            return self._name()
         last = source.rpartition(".")[2]
         return last if last.isidentifier() else f"${place}"
 
@@ -74,15 +74,17 @@ class _StatementParser:
 
     def _source(self) -> str:
         self._cursor.need_word("FROM")
-        alias = self._cursor.take().text
-        if self._cursor.take_word("AS"):
-            return self._cursor.take().text
+        name = self._name()
         following = self._cursor.token
-        return (
-            self._cursor.take().text
-            if following.kind == "word" and following.text.upper() not in _AFTER_FROM
-            else alias
-        )
+        if self._cursor.take_word("AS") or (following.kind == "word" and following.text.upper() not in _AFTER_FROM):
+            return self._name()
+        return name
+
+    def _name(self) -> str:
+        token = self._cursor.take()
+        if token.kind != "word":
+            raise SqlError(f"Syntax error: expected a name, got {token.text!r}")
+        return token.text
 
     def _where(self) -> tuple[Evaluate | None, str]:
         if not self._cursor.take_word("WHERE"):
