@@ -3,21 +3,39 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
+from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.clock import utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
+from zekt_common.envelope import Event
 from zekt_common.kit.host import Hosted, serving
 from zekt_common.kit.identity_client import IdentityClient
 from zekt_common.kit.settings import HostSettings
 from zekt_identity.app import build_service
+from zekt_identity.audit import AccessRefused
 from zekt_identity.settings import IdentitySettings, OAuthClient
 from zekt_sandbox import GitHubSandbox
+
+
+@dataclass
+class MovableClock:
+    """The wall clock's time, moved on by hand."""
+
+    now: datetime = field(default_factory=utc_now)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **passed: float) -> None:
+        self.now += timedelta(**passed)
 
 
 @dataclass
@@ -58,13 +76,21 @@ class Browser:
             content = await response.read()
             return Answer(response.status, dict(response.headers), json.loads(content) if content else None)
 
-    async def authorize(self, login: str, return_to: str = "/") -> str:
-        """Begin a sign-in, say yes at GitHub, and return the path of the callback that it sends us to."""
+    async def begin(self, return_to: str = "/") -> str:
+        """Begin a sign-in and return where GitHub asks."""
         begun = await self.call("GET", f"/auth/login?return_to={return_to}")
         assert begun.status == 303, begun.body
-        async with self.http.get(f"{begun.headers['Location']}&login={login}", allow_redirects=False) as response:
+        return begun.headers["Location"]
+
+    async def say_yes(self, asking: str, login: str = "octocat") -> str:
+        """Say yes at GitHub and return the path of the callback that it sends us to."""
+        async with self.http.get(f"{asking}&login={login}", allow_redirects=False) as response:
             assert response.status == 302, await response.text()
             return response.headers["Location"].removeprefix(self.base)
+
+    async def authorize(self, login: str = "octocat", return_to: str = "/") -> str:
+        """Begin a sign-in, say yes, and return the path of the callback."""
+        return await self.say_yes(await self.begin(return_to), login)
 
     async def sign_in(self, login: str = "octocat") -> None:
         answer = await self.call("GET", await self.authorize(login))
@@ -81,9 +107,21 @@ class Running:
     issuer: EmbeddedIssuer
     client: IdentityClient
     data_dir: Path
+    clock: MovableClock
 
     def browser(self) -> Browser:
         return Browser(self.http, self.hosted.url)
+
+    async def events(self, kind: type[Event]) -> list[Any]:
+        """Every stored event of this type, oldest first."""
+        async with open_backend(self.data_dir, "identity") as backend:
+            [feed] = await backend.store.feeds()
+            stored = (await backend.store.read_feed(feed)).events
+        return [msgspec.json.decode(event.data, type=kind) for event in stored if event.type == kind.TYPE]
+
+    async def refusals(self) -> list[tuple[str, str, int]]:
+        """Route, code and account of every refusal that was noted."""
+        return [(noted.route, noted.error, noted.account_id) for noted in await self.events(AccessRefused)]
 
     async def post(self, body: Any, authorization: str | None = None) -> tuple[int, dict[str, str], Any]:
         token = self.issuer.mint(service="test", roles=[TOKENS_INSTALLATION])
@@ -106,7 +144,7 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     sandbox.callback_urls = [f"{public_url}/auth/callback"]
-    clock = changes.pop("clock", utc_now)
+    clock = changes.pop("clock", None) or MovableClock()
     honest: dict[str, Any] = {
         "github_url": sandbox.url,
         "public_url": public_url,
@@ -125,7 +163,7 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
         client = IdentityClient(
             http, hosted.internal_url, lambda: issuer.mint(service="test", roles=[TOKENS_INSTALLATION])
         )
-        yield Running(hosted, sandbox, http, issuer, client, data_dir)
+        yield Running(hosted, sandbox, http, issuer, client, data_dir, clock)
 
 
 @pytest.fixture

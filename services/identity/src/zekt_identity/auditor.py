@@ -64,13 +64,15 @@ class Auditor:
     async def refused(self, *, route: str, error: str, origin: str, account_id: int = audit.NOBODY) -> None:
         """Note a refusal, once a minute for each route, code, account and network; a flood from many is cut short."""
         minute = audit.minute_of(self._clock())
-        if self._is_flooded(minute):
+        stream = audit.stream_of("refused", route, error, origin, account_id, minute)
+        if stream not in self._noted and self._is_flooded(minute):
             route, origin, account_id = "", _OVERFLOW, audit.NOBODY
+            stream = audit.stream_of("refused", error, origin, minute)
         event = AccessRefused(account_id=account_id, actor=_UNKNOWN, origin=origin, at=minute, route=route, error=error)
-        await self._once(audit.stream_of("refused", route, error, origin, account_id, minute), event)
+        await self._once(stream, event)
 
     def _is_flooded(self, minute: datetime) -> bool:
-        """Count the refusals of this minute."""
+        """Count the different refusals of this minute."""
         counted, refusals = self._refusals
         self._refusals = (minute, refusals + 1 if counted == minute else 1)
         return self._refusals[1] > REFUSALS_PER_MINUTE

@@ -27,7 +27,7 @@ from zekt_identity.session import SESSION_LIFE, SESSION_SCHEMAS, SessionEnded
 ENDED_SESSIONS: Final = "ended-sessions"
 ENDED_ACCOUNTS: Final = "ended-accounts"
 PARTITIONS: Final = (ENDED_SESSIONS, ENDED_ACCOUNTS)
-_SCHEMAS: Final = Schemas([*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS])
+SCHEMAS: Final = Schemas([*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS])
 _NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
 _PREFIX: Final = "dev.zekt."
 
@@ -61,9 +61,9 @@ def place(moment: datetime, rest: object) -> str:
 
 def project(envelope: Envelope) -> Sequence[Put | Remove]:
     """Return what the stored event changes in the views."""
-    if envelope.type not in _SCHEMAS:
+    if envelope.type not in SCHEMAS:
         return []
-    event = _SCHEMAS.decode(envelope)
+    event = SCHEMAS.decode(envelope)
     if not isinstance(event, IdentityEvent):
         return []
     return [_audited(envelope, event), *_ended(event), *_due(envelope, event)]

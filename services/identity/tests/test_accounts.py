@@ -1,0 +1,126 @@
+"""Accounts over HTTP: opened, changed and left, with nothing personal left behind."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zekt_common.adapters.embedded import open_backend
+from zekt_common.errors import KeyDestroyed
+from zekt_common.ports.keys import DataKey
+from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, key_of
+from zekt_identity.ledger import wrap
+
+from .conftest import Browser, Running
+
+CONTACT = {"name": "Mona Lisa Octocat", "email": "mona@example.org", "company": "Octo Inc"}
+DESCRIPTION: dict[str, Any] = {"persona": "provider", "kind": "company", "contact": CONTACT, "sku": "standard"}
+
+
+async def opened(identity: Running, login: str = "octocat", **changes: Any) -> Browser:
+    browser = identity.browser()
+    await browser.sign_in(login)
+    answer = await browser.call("PUT", "/api/account", DESCRIPTION | changes)
+    assert answer.status == 200, answer.body
+    return browser
+
+
+def files(data_dir: Path) -> bytes:
+    """Everything that is on disk, logs and freed pages too."""
+    return b"".join(path.read_bytes() for path in sorted(data_dir.rglob("*")) if path.is_file())
+
+
+async def data_key(identity: Running, key: int) -> DataKey | None:
+    """The key as somebody finds it who has never seen it; None once it is destroyed."""
+    async with open_backend(identity.data_dir, "identity") as backend:
+        try:
+            return await backend.keys.data_key(key)
+        except KeyDestroyed:
+            return None
+
+
+async def test_an_account_is_opened_and_shown_to_its_owner(identity: Running) -> None:
+    browser = await opened(identity)
+    shown = (await browser.call("GET", "/api/account")).body
+    assert shown == {"accountId": 4_242, "status": "open", **DESCRIPTION}
+
+
+async def test_the_upgrade_to_both_sides_is_one_way(identity: Running) -> None:
+    browser = await opened(identity)
+    assert (await browser.call("PUT", "/api/account", DESCRIPTION | {"persona": "both"})).body["persona"] == "both"
+    answer = await browser.call("PUT", "/api/account", DESCRIPTION)
+    assert answer.told == (409, "persona_cannot_narrow")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        {},
+        DESCRIPTION | {"persona": "admin"},
+        DESCRIPTION | {"sku": "golden"},
+        DESCRIPTION | {"accountId": 4_243},
+        DESCRIPTION | {"contact": CONTACT | {"email": "nobody"}},
+        DESCRIPTION | {"contact": CONTACT | {"name": ""}},
+    ],
+)
+async def test_a_description_that_makes_no_sense_changes_nothing(identity: Running, body: Any) -> None:
+    browser = identity.browser()
+    await browser.sign_in()
+    assert (await browser.call("PUT", "/api/account", body)).told == (400, "invalid_request")
+    assert (await browser.call("GET", "/api/account")).body["status"] == "linked"
+
+
+async def test_repeating_a_description_stores_nothing(identity: Running) -> None:
+    browser = await opened(identity)
+    await browser.call("PUT", "/api/account", DESCRIPTION)
+    events = [kind for kind in ACCOUNT_SCHEMAS for _ in await identity.events(kind)]
+    assert [kind.__name__ for kind in events] == ["PersonLinked", "AccountOpened"]
+
+
+async def test_nothing_personal_is_on_disk_in_the_clear(identity: Running) -> None:
+    browser = await opened(identity)
+    stored = files(identity.data_dir)
+    for personal in (*CONTACT.values(), "octocat", "ghu_", "ghr_", *browser.cookies.values()):
+        assert personal.encode() not in stored, personal
+
+
+async def test_leaving_destroys_the_key_and_signs_out(identity: Running) -> None:
+    browser = await opened(identity)
+    kept = dict(browser.cookies)
+    key = await data_key(identity, key_of(4_242, 1))
+    assert key is not None
+    assert (await browser.call("DELETE", "/api/account")).status == 204
+    assert await data_key(identity, key_of(4_242, 1)) is None
+    assert key.id.encode() not in files(identity.data_dir)
+    browser.cookies = kept
+    assert (await browser.call("GET", "/api/account")).status == 401
+
+
+async def test_after_leaving_everything_still_replays(identity: Running) -> None:
+    await (await opened(identity)).call("DELETE", "/api/account")
+    assert [len(await identity.events(kind)) for kind in ACCOUNT_SCHEMAS] == [1, 1, 0, 0, 1]
+
+
+async def test_whoever_comes_back_begins_anew(identity: Running) -> None:
+    browser = await opened(identity)
+    await browser.call("DELETE", "/api/account")
+    identity.clock.advance(seconds=1)
+    await browser.sign_in()
+    shown = (await browser.call("GET", "/api/account")).body
+    assert (shown["status"], shown["contact"]) == ("linked", None)
+    assert (await browser.call("PUT", "/api/account", DESCRIPTION)).body["contact"] == CONTACT
+
+
+async def test_an_erasure_that_a_crash_interrupted_is_made_up_for(identity: Running) -> None:
+    await opened(identity)
+    key = key_of(4_242, 1)
+    left = AccountLeft(account_id=4_242, actor="4242", origin="x", at=identity.clock(), key=key)
+    async with open_backend(identity.data_dir, "identity") as backend:
+        stored = await backend.store.read("account/4242")
+        events = wrap("account/4242", [left])
+        await backend.store.append("account/4242", events, expected_version=stored[-1].version)
+    async with asyncio.timeout(10):
+        while await data_key(identity, key) is not None:  # noqa: ASYNC110 - another process's file announces nothing
+            await asyncio.sleep(0.02)

@@ -1,0 +1,114 @@
+"""What a sign-in must withstand: each attack is refused without a word that helps, and leaves a note."""
+
+import pytest
+
+from zekt_common.auth.sessions import COOKIE
+from zekt_identity.auth_http import ATTEMPT_COOKIE
+
+from .conftest import Browser, Running
+
+REFUSED = (403, "sign_in_refused")
+NOTED = ("GET /auth/callback", "sign_in_refused", 0)
+
+
+async def refused(identity: Running, browser: Browser, callback: str) -> None:
+    before = browser.cookies.get(COOKIE)
+    answer = await browser.call("GET", callback)
+    assert answer.told == REFUSED
+    assert answer.body["detail"] == "The sign-in was not completed. Begin again at /auth/login."
+    assert browser.cookies.get(COOKIE) == before
+    assert NOTED in await identity.refusals()
+
+
+async def test_a_replayed_callback_is_refused(identity: Running) -> None:
+    browser = identity.browser()
+    callback = await browser.authorize()
+    thief = Browser(browser.http, browser.base, dict(browser.cookies))
+    assert (await browser.call("GET", callback)).status == 303
+    await refused(identity, thief, callback)
+
+
+async def test_a_replayed_state_is_refused_though_the_code_be_fresh(identity: Running) -> None:
+    browser = identity.browser()
+    asking = await browser.begin()
+    first, second = await browser.say_yes(asking), await browser.say_yes(asking)
+    replaying = Browser(browser.http, browser.base, dict(browser.cookies))
+    assert (await browser.call("GET", first)).status == 303
+    await refused(identity, replaying, second)
+
+
+async def test_a_stolen_code_is_of_no_use_in_another_browser(identity: Running) -> None:
+    victim, thief = identity.browser(), identity.browser()
+    stolen = await victim.authorize()
+    await refused(identity, identity.browser(), stolen)
+    await thief.begin()
+    await refused(identity, thief, stolen)
+    code = stolen.split("code=")[1].split("&")[0]
+    own_state = (await thief.begin()).split("state=")[1].split("&")[0]
+    await refused(identity, thief, f"/auth/callback?code={code}&state={own_state}")
+
+
+async def test_nobody_is_signed_in_to_somebody_elses_session(identity: Running) -> None:
+    """A link made from an attacker's own sign-in does nothing in the victim's browser."""
+    attacker, victim = identity.browser(), identity.browser()
+    link = await attacker.authorize("hubot")
+    await victim.sign_in("octocat")
+    await refused(identity, victim, link)
+    assert (await victim.call("GET", "/api/account")).body["accountId"] == 4_242
+
+
+async def test_a_session_cookie_from_before_does_not_live_on_as_somebody_else(identity: Running) -> None:
+    planted = identity.browser()
+    await planted.sign_in("hubot")
+    browser = Browser(planted.http, planted.base, dict(planted.cookies))
+    await browser.sign_in("octocat")
+    assert (await browser.call("GET", "/api/account")).body["accountId"] == 4_242
+    assert (await planted.call("GET", "/api/account")).body["accountId"] == 4_243
+    assert browser.cookies[COOKIE] != planted.cookies[COOKIE]
+
+
+@pytest.mark.parametrize("query", ["", "?state=x", "?code=&state=", "?code=c&state=%F0%9F", "?error=access_denied"])
+async def test_a_callback_that_nobody_asked_for_is_refused(identity: Running, query: str) -> None:
+    await refused(identity, identity.browser(), f"/auth/callback{query}")
+    begun = identity.browser()
+    await begun.begin()
+    await refused(identity, begun, f"/auth/callback{query}")
+
+
+async def test_a_sign_in_that_takes_too_long_is_refused(identity: Running) -> None:
+    browser = identity.browser()
+    callback = await browser.authorize()
+    identity.clock.advance(minutes=10)
+    await refused(identity, browser, callback)
+
+
+async def test_a_note_that_was_tampered_with_is_refused(identity: Running) -> None:
+    browser = identity.browser()
+    callback = await browser.authorize()
+    note = browser.cookies[ATTEMPT_COOKIE]
+    browser.cookies[ATTEMPT_COOKIE] = note[:20] + ("A" if note[20] != "A" else "B") + note[21:]
+    await refused(identity, browser, callback)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/%5Cevil.example/",
+        "/%2Fevil.example",
+        "javascript:alert(1)",
+        "/%0d%0aSet-Cookie:x=y",
+        "evil.example",
+        "/%09/evil.example",
+        "",
+    ],
+)
+async def test_nobody_is_redirected_elsewhere(identity: Running, elsewhere: str) -> None:
+    answer = await identity.browser().call("GET", f"/auth/login?return_to={elsewhere}")
+    assert answer.told == (400, "return_refused")
+
+
+async def test_the_host_header_does_not_choose_where_github_returns_to(identity: Running) -> None:
+    answer = await identity.browser().call("GET", "/auth/login", Host="evil.example")
+    assert "evil" not in answer.headers["Location"]
