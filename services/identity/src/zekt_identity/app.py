@@ -7,7 +7,8 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.auth.sessions import SessionVerifier
 from zekt_common.clock import Clock, utc_now
@@ -54,8 +55,11 @@ class _Identity:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        data_dir = self._settings.host.data_dir
-        async with open_backend(data_dir, NAME, clock=self._clock) as backend, aiohttp.ClientSession() as http:
+        async with (
+            open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
+            aiohttp.ClientSession() as http,
+        ):
+            self._backend = backend
             self._compose(backend, http)
             loops = [self._watch.run(), self._projector.run(), self._sweeper.run()]
             self._running = [asyncio.create_task(loop) for loop in loops]
@@ -71,7 +75,7 @@ class _Identity:
     async def checks(self) -> Sequence[Check]:
         caught_up = self._projector.caught_up.is_set()
         views = Check(name="views", ok=caught_up, detail="" if caught_up else "Still projecting stored events.")
-        return [self._watch.check(), views]
+        return [self._watch.check(), views, await self._backend.check()]
 
     def _compose(self, backend: Backend, http: aiohttp.ClientSession) -> None:
         self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)

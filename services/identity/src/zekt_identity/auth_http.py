@@ -43,12 +43,10 @@ class AuthDoor:
     def routes(self) -> list[Route]:
         """Return all of them."""
         return [
-            Route(method="GET", path="/auth/login", handler=self.log_in, requires=Access.SIGN_IN, max_body_bytes=0),
-            Route(method="GET", path=CALLBACK_PATH, handler=self.call_back, requires=Access.SIGN_IN, max_body_bytes=0),
-            Route(method="POST", path="/auth/renew", handler=self.renew, requires=Access.SESSION, max_body_bytes=1024),
-            Route(
-                method="POST", path="/auth/logout", handler=self.log_out, requires=Access.SESSION, max_body_bytes=1024
-            ),
+            _route("GET", "/auth/login", self.log_in, Access.SIGN_IN),
+            _route("GET", CALLBACK_PATH, self.call_back, Access.SIGN_IN),
+            _route("POST", "/auth/renew", self.renew, Access.SESSION),
+            _route("POST", "/auth/logout", self.log_out, Access.SESSION),
             Route(
                 method="GET",
                 path=SESSION_KEYS_PATH,

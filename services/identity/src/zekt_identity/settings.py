@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from zekt_common.adapters.backend_settings import BackendSettings
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 KEY_FILE: Final = "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE"
@@ -37,6 +38,7 @@ class IdentitySettings:
     github_url: str = "https://github.com"
     public_url: str = "http://127.0.0.1:8080"
     oauth: OAuthClient | None = None
+    backend: BackendSettings = BackendSettings()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IdentitySettings":
@@ -56,6 +58,7 @@ class IdentitySettings:
             github_url=reader.secure_url("ZEKT_GITHUB_URL", default=web_url_of(api_url)),
             public_url=reader.secure_url("ZEKT_PUBLIC_URL", default=f"http://127.0.0.1:{host.port or 8080}"),
             oauth=_oauth(reader),
+            backend=BackendSettings.read(reader),
         )
         reader.check()
         return settings
