@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
+from azure.servicebus.aio import ServiceBusReceiver
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
+from zekt_common.adapters.servicebus_handler import KeptHandler
 from zekt_common.adapters.servicebus_link import LOOK_S, SubscriptionLink
 from zekt_common.adapters.servicebus_messages import dead_letter, message_id, outgoing
 from zekt_common.adapters.servicebus_receiver import SubscriptionReceiver
@@ -102,6 +104,9 @@ class ServiceBusBus:
         if prepared:
             await self._sender(topic).send(prepared)
 
+    async def sync(self) -> None:
+        """Do nothing: what Service Bus has accepted is durable."""
+
     def subscribe(self, topic: str, subscription: str, /) -> Receiver:
         """Return the receiving end of one subscription, the same for everybody in this process."""
         known = self._known(topic, subscription)
@@ -118,16 +123,19 @@ class ServiceBusBus:
         return sorted(letters, key=lambda letter: letter.at)[:limit]
 
     async def _peek_dead_letters(self, topic: str, subscription: str) -> list[ServiceBusReceivedMessage]:
-        found: list[ServiceBusReceivedMessage] = []
-        with self._connection.translating():
-            async with self._client.get_subscription_receiver(
+        kept = KeptHandler(
+            lambda: self._client.get_subscription_receiver(
                 topic, subscription, sub_queue=ServiceBusSubQueue.DEAD_LETTER
-            ) as receiver:
-                first = 1
-                while page := await receiver.peek_messages(DEAD_LETTER_PAGE, sequence_number=first):
-                    found += page
-                    first = (page[-1].sequence_number or 0) + 1
-        return found
+            ),
+            self._connection,
+            f"{topic}/{subscription}/dead letters",
+        )
+        try:
+            receiver = await kept.get()
+            with self._connection.translating():
+                return await _peek_all(receiver)
+        finally:
+            await kept.close()
 
     def _sender(self, topic: str) -> TopicSender:
         if topic not in self._senders:
@@ -158,3 +166,12 @@ class ServiceBusBus:
             raise UnknownSubscription(f"the topology has no topic {topic!r}")
         if to != EVERYONE:
             self._known(topic, to)
+
+
+async def _peek_all(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
+    found: list[ServiceBusReceivedMessage] = []
+    while page := await receiver.peek_messages(
+        DEAD_LETTER_PAGE, sequence_number=(found[-1].sequence_number or 0) + 1 if found else 1
+    ):
+        found += page
+    return found

@@ -1,12 +1,13 @@
 """How a Service Bus namespace is reached, and what its SDK's errors mean to us."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import ClientAuthenticationError
 from azure.servicebus import TransportType
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import (
@@ -21,7 +22,7 @@ from azure.servicebus.exceptions import (
     ServiceBusServerBusyError,
 )
 
-from zekt_common.errors import BackendUnavailable, LockLost, SettingsError
+from zekt_common.errors import BackendUnavailable, LockLost, SettingsError, ZektError
 
 ATTEMPT_S = 15.0
 _CONDITIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -55,15 +56,14 @@ class ServiceBusConnection:
         return "ZEKT_SERVICEBUS_CONNECTION" if self.connection_string else "ZEKT_SERVICEBUS_NAMESPACE"
 
     def client(self) -> ServiceBusClient:
-        """Return a client, unconnected as yet, that tries once more at once and then leaves waiting to us.
+        """Return a client, unconnected as yet, that leaves trying again to us, and whose logs, which quote, are silent.
 
         Raises:
             SettingsError: the connection string is malformed, or a namespace comes without a credential.
         """
+        logging.getLogger("azure.servicebus").setLevel(logging.CRITICAL + 1)
         options: dict[str, Any] = {
-            "retry_total": 1,
-            "retry_mode": "fixed",
-            "retry_backoff_factor": 0.1,
+            "retry_total": 0,
             "try_timeout": ATTEMPT_S,
             "transport_type": TransportType.Amqp,
             "custom_endpoint_address": self.endpoint or None,
@@ -90,7 +90,9 @@ class ServiceBusConnection:
             yield
         except (MessageLockLostError, MessageAlreadySettled, MessageNotFoundError) as error:
             raise LockLost("the message's lock has expired or passed on: it will be received again") from error
-        except (AzureError, OSError, ValueError, RuntimeError, AttributeError) as error:
+        except ZektError:
+            raise
+        except Exception as error:  # the SDK lets errors of its AMQP layer through
             raise BackendUnavailable(f"{_condition(error)} ({self.setting}, {type(error).__name__})") from error
 
 

@@ -1,20 +1,21 @@
 """An SDK handler, sender or receiver, that is opened when it is needed and replaced after a failure."""
 
 import asyncio
-import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Generic, TypeVar
+from contextlib import AsyncExitStack
+from typing import Generic, TypeVar
 
 import structlog
+from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
+from zekt_common.adapters.servicebus_unpublished import disconnecting
 from zekt_common.errors import BackendUnavailable
 from zekt_common.kit.supervision import describe
 
 CLOSE_S = 5.0
 
-Handler = TypeVar("Handler", bound=AbstractAsyncContextManager[Any])
+Handler = TypeVar("Handler", bound=ServiceBusSender | ServiceBusReceiver)
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ class KeptHandler(Generic[Handler]):
         self._connection = connection
         self._name = name
         self._open: tuple[Handler, AsyncExitStack] | None = None
+        self._discarded: set[asyncio.Task[None]] = set()
         self.trouble: str | None = None
 
     async def get(self) -> Handler:
@@ -36,35 +38,50 @@ class KeptHandler(Generic[Handler]):
             BackendUnavailable: it cannot be opened.
         """
         if self._open is None:
-            stack = AsyncExitStack()
             try:
-                with self._connection.translating():
-                    handler = await stack.enter_async_context(self._create())
+                self._open = await self._opened()
             except BackendUnavailable as error:
                 self._note(error)
                 raise
-            self._open = (handler, stack)
             if self.trouble is not None:
                 log.info("servicebus_recovered", entity=self._name)
             self.trouble = None
         return self._open[0]
 
-    async def fail(self, error: BackendUnavailable) -> None:
+    def fail(self, error: BackendUnavailable) -> None:
         """Let go of a handler that failed."""
         self._note(error)
-        await self.close()
+        self.discard()
 
-    async def close(self) -> None:
-        """Close the handler if there is one, within seconds; failing leaves only what the broker cleans up."""
+    def discard(self) -> None:
+        """Close the handler by the way: it takes a second, and the next one need not wait for it."""
         if self._open is None:
             return
         (_, stack), self._open = self._open, None
-        began = time.monotonic()
+        closing = asyncio.create_task(self._close(stack))
+        self._discarded.add(closing)
+        closing.add_done_callback(self._discarded.discard)
+
+    async def close(self) -> None:
+        """Close whatever is open, within seconds; failing leaves only what the broker cleans up."""
+        self.discard()
+        if self._discarded:
+            await asyncio.wait(self._discarded)
+
+    async def _opened(self) -> tuple[Handler, AsyncExitStack]:
+        stack = AsyncExitStack()
+        with self._connection.translating():
+            handler = self._create()
+            await stack.enter_async_context(handler)
+            await stack.enter_async_context(disconnecting(handler))
+        return handler, stack
+
+    async def _close(self, stack: AsyncExitStack) -> None:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await stack.aclose()
         except Exception as error:  # noqa: BLE001 - it is gone either way
-            log.info("servicebus_close_failed", entity=self._name, after_s=time.monotonic() - began, **describe(error))
+            log.info("servicebus_close_failed", entity=self._name, **describe(error))
 
     def _note(self, error: BackendUnavailable) -> None:
         if self.trouble is None:

@@ -15,14 +15,17 @@ from azure.servicebus.aio import ServiceBusReceiver
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_handler import KeptHandler
-from zekt_common.adapters.servicebus_unpublished import release
+from zekt_common.adapters.servicebus_unpublished import release, withdraw
 from zekt_common.errors import BackendUnavailable, ZektError
 from zekt_common.kit.supervision import growing_pause_s
 
 LOOK_S = 0.02
 IDLE_LOOK_S = 0.1
+ABANDONED_S = 0.05
+LOOKS_IN_A_ROW = 10
+BURST = 3
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
 
 Result = TypeVar("Result")
 
@@ -49,6 +52,7 @@ class SubscriptionLink:
         self._asked = asyncio.Event()
         self._closing = False
         self._quiet = False
+        self._expecting = False
         self._failures = 0
         self._rested_at = 0.0
         self._worker: asyncio.Task[None] | None = None
@@ -108,29 +112,58 @@ class SubscriptionLink:
         pause_s = self._rested_at - asyncio.get_running_loop().time()
         if self._closing or self._operations or (self._demands and pause_s <= 0):
             return
-        timeout_s = min(pause_s, self._demands[0].left_s) if self._demands else None
+        if self._demands:
+            await self._asked_within(min(pause_s, self._demands[0].left_s))
+        elif self._expecting and not await self._asked_within(ABANDONED_S):
+            await self._withdraw()
+        else:
+            await self._asked.wait()
+
+    async def _asked_within(self, timeout_s: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._asked.wait()
+                return await self._asked.wait()
+        return False
+
+    async def _withdraw(self) -> None:
+        """Let messages go to other receivers while nobody here looks for them."""
+        self._expecting = False
+        try:
+            receiver = await self._kept.get()
+            with self._connection.translating():
+                await withdraw(receiver)
+        except ZektError as error:
+            self._fail(error)
 
     async def _operate(self) -> None:
-        """Do together what was asked, the first about each message."""
-        turn: dict[object, _Operation] = {}
-        for operation in self._operations:
-            turn.setdefault(operation.about, operation)
-        if not turn:
+        """Do together what was asked, the first about each message, and what breaks the link once more over a new one."""
+        turn = self._take_turn()
+        if not turn or await self._run(turn) is None:
             return
-        self._operations = [each for each in self._operations if turn[each.about] is not each]
+        left = [operation for operation in turn if not operation.answer.done()]
+        error = await self._run(left)
+        for operation in left:
+            if error is not None:
+                operation.fail(error)
+
+    def _take_turn(self) -> list["_Operation"]:
+        first: dict[object, _Operation] = {}
+        for operation in self._operations:
+            first.setdefault(operation.about, operation)
+        self._operations = [operation for operation in self._operations if first[operation.about] is not operation]
+        return list(first.values())
+
+    async def _run(self, operations: list["_Operation"]) -> BackendUnavailable | None:
+        """Run the operations and return what broke the link, if it broke; those that it broke are unanswered then."""
         try:
             receiver = await self._kept.get()
         except BackendUnavailable as error:
-            for operation in turn.values():
-                operation.fail(error)
-            return
-        failures = await asyncio.gather(*(each.run(receiver, self._connection) for each in turn.values()))
-        for failure in filter(None, failures):
-            await self._fail(failure)
-            break
+            return error
+        failures = await asyncio.gather(*(each.run(receiver, self._connection) for each in operations))
+        failure = next(filter(None, failures), None)
+        if failure is not None:
+            self._fail(failure)
+        return failure
 
     async def _serve(self) -> None:
         """Look on behalf of whoever asked first; what comes for somebody who has left goes back."""
@@ -154,16 +187,15 @@ class SubscriptionLink:
             with self._connection.translating():
                 messages = await _received(receiver, *self._extent(demand))
         except ZektError as error:
-            await self._fail(error)
+            self._fail(error)
             return []
         self._failures = 0
         self._quiet = not messages
+        self._expecting = len(messages) < demand.limit
         return messages
 
     def _extent(self, demand: "_Demand") -> tuple[int, float]:
-        """Return for how many messages to look and how long: when it is quiet longer, for the first, which then is not
-        kept waiting for others.
-        """
+        """Return for how many messages to look and how long: while it is quiet longer, but for the first one only."""
         idle = self._quiet and demand.left_s > IDLE_LOOK_S
         return (1, IDLE_LOOK_S) if idle else (demand.limit, self._look_s)
 
@@ -173,20 +205,26 @@ class SubscriptionLink:
             with self._connection.translating():
                 await asyncio.gather(*(release(receiver, message) for message in messages))
 
-    async def _fail(self, error: ZektError) -> None:
+    def _fail(self, error: ZektError) -> None:
         self._failures += 1
         pause_s = growing_pause_s(self._failures, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         self._rested_at = asyncio.get_running_loop().time() + pause_s
         if isinstance(error, BackendUnavailable):
-            await self._kept.fail(error)
+            self._kept.fail(error)
 
 
 async def _received(receiver: ServiceBusReceiver, limit: int, within_s: float) -> list[ServiceBusReceivedMessage]:
+    """Look again while more come: those under way when a look ends would be sent back and come a second time."""
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    messages = await receiver.receive_messages(limit, max_wait_time=within_s)
-    if not messages and loop.time() - began < within_s / 2:
-        raise ConnectionError("a link that gives nothing and does not wait has been dropped unnoticed")
+    messages: list[ServiceBusReceivedMessage] = []
+    for _ in range(LOOKS_IN_A_ROW):
+        began = loop.time()
+        came = await receiver.receive_messages(limit - len(messages), max_wait_time=within_s)
+        messages += came
+        if not came and loop.time() - began < within_s / 2:
+            raise ConnectionError("a link that gives nothing and does not wait has been dropped unnoticed")
+        if len(came) < BURST or len(messages) == limit:
+            break
     return messages
 
 
@@ -213,15 +251,17 @@ class _Operation:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def run(self, receiver: ServiceBusReceiver, connection: ServiceBusConnection) -> BackendUnavailable | None:
-        """Do it and answer; return what makes the link unusable."""
+        """Do it and answer, or return what broke the link."""
         if self.answer.done():
             return None
         try:
             with connection.translating():
                 result = await self._action(receiver)
+        except BackendUnavailable as error:
+            return error
         except ZektError as error:
             self.fail(error)
-            return error if isinstance(error, BackendUnavailable) else None
+            return None
         if not self.answer.done():
             self.answer.set_result(result)
         return None

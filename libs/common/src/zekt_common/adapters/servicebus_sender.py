@@ -57,9 +57,10 @@ class TopicSender:
             MessageTooLarge: one does not fit, and none was sent.
             BackendUnavailable: not all were sent, as far as we know.
         """
-        async with self._using() as sender:
-            for batch in await _fill(sender, messages):
-                await sender.send_messages(batch, timeout=ATTEMPT_S)
+        try:
+            await self._send(messages)
+        except BackendUnavailable:  # a link that broke while idle shows only now: once more over a new one
+            await self._send(messages)
 
     async def scheduled(self, *, first_sequence: int, limit: int) -> list[ServiceBusReceivedMessage]:
         """Return a page of the messages that wait in the topic until they are due; none after the last.
@@ -69,6 +70,11 @@ class TopicSender:
         """
         async with self._using() as sender:
             return await peek_scheduled(sender, first_sequence=first_sequence, limit=limit)
+
+    async def _send(self, messages: Sequence[ServiceBusMessage]) -> None:
+        async with self._using() as sender:
+            for batch in await _fill(sender, messages):
+                await sender.send_messages(batch, timeout=ATTEMPT_S)
 
     async def close(self) -> None:
         """Close the link."""
@@ -87,7 +93,7 @@ class TopicSender:
                 with self._connection.translating():
                     yield sender
             except BackendUnavailable as error:
-                await self._kept.fail(error)
+                self._kept.fail(error)
                 raise
             self._used_at = asyncio.get_running_loop().time()
 
@@ -102,7 +108,7 @@ class TopicSender:
             if loop.time() - self._used_at < self._fresh_s:
                 continue
             async with self._turn:
-                await self._kept.close()
+                self._kept.discard()
                 with suppress(BackendUnavailable):  # noted; the next message tries again
                     await self._kept.get()
             self._used_at = loop.time()

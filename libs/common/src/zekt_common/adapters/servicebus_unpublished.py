@@ -3,7 +3,9 @@
 Tests over a real socket hold each of these to what it promises, so that an update of the SDK cannot change it unseen.
 """
 
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
@@ -28,6 +30,23 @@ async def release(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessa
         )
     except Exception:  # noqa: BLE001 - whatever the reason, the broker knows whether the lock is still ours
         await receiver.abandon_message(message)
+
+
+@asynccontextmanager
+async def disconnecting(handler: ServiceBusSender | ServiceBusReceiver) -> AsyncIterator[None]:
+    """Close an open handler's socket at last: the SDK leaves that of a broken link to the garbage collector."""
+    client = cast("Any", handler._handler)  # noqa: SLF001 - see above
+    transport = client._connection._transport  # noqa: SLF001 - see above
+    try:
+        yield
+    finally:
+        await transport.close()
+
+
+async def withdraw(receiver: ServiceBusReceiver) -> None:
+    """Ask for no more messages, and send back those under way: else they stay locked where nobody looks."""
+    transport = cast("Any", receiver._amqp_transport)  # noqa: SLF001 - see above
+    await transport.drain_and_release_messages_async(receiver._handler)  # noqa: SLF001 - see above
 
 
 async def peek_scheduled(
