@@ -90,7 +90,10 @@ class SqliteEventStore:
         """Return a page of the feed; a cursor is a position in the file."""
         del feed
         ((position, page),) = self._database.query(_FEED_PAGE, (int(cursor or 0), limit))
-        return FeedPage(decode_page(page), str(position)) if page else FeedPage([], cursor)
+        if not page:
+            return FeedPage([], cursor)
+        events = decode_page(page)
+        return FeedPage(events, str(position), events[-1].time)
 
     async def cursor_at(self, feed: str, moment: datetime, /) -> str:
         """Find the cursor before `moment` by bisection, since time never runs backwards along positions."""

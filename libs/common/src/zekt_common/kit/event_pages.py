@@ -44,6 +44,8 @@ class EventReader:
     async def read(self, wanted: EventFilter, cursor: str, limit: int) -> EventPage:
         """Return up to `limit` wanted events after the cursor ("": the beginning), looking at 20,000 at most.
 
+        Where the engine keeps the events of one append together, the last append may go over the limit.
+
         Raises:
             Refusal: 400, the cursor is none of ours.
         """
@@ -88,7 +90,7 @@ class EventReader:
         if len(fitting) > room:  # stop right after the last one that fits: read again just as far
             last = page.events.index(fitting[room - 1])
             page = await self._store.read_feed(feed, cursor, last + 1)
-            fitting = fitting[:room]
+            fitting = [event for event in page.events if wanted.wants(event)]
         found += fitting
         return len(page.events), page.cursor
 

@@ -4,6 +4,7 @@ Changes and checkpoint are one write, so that a crash leaves both or neither.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -22,6 +23,7 @@ Project = Callable[[Envelope], Sequence[Change]]
 
 PAGE = 500
 KEEP_EVERY_S = 1.0
+GATHER_S = 0.05
 
 log = structlog.get_logger()
 
@@ -39,6 +41,8 @@ class Projector:
         self._clock = clock
         self._tails: dict[str, _Tail] = {}
         self._progress = asyncio.Event()
+        self._awaited = 0
+        self._hurry = asyncio.Event()
         self.caught_up = asyncio.Event()
         self.projected = 0
 
@@ -48,16 +52,24 @@ class Projector:
 
     async def wait_for(self, moment: datetime) -> None:
         """Return once everything stamped up to `moment` is in the views: an append's `time`, to read your own write."""
-        for feed in await self._store.feeds():
+        self._awaited += 1
+        self._hurry.set()
+        try:
+            for feed in await self._store.feeds():
+                await self._wait_for(feed, moment)
+        finally:
+            self._awaited -= 1
+
+    async def _wait_for(self, feed: str, moment: datetime) -> None:
+        progress = self._progress
+        while (missing := await self._first_missing(feed)).events and missing.through <= moment:
+            await progress.wait()
             progress = self._progress
-            while (event := await self._first_missing(feed)) is not None and event.time <= moment:
-                await progress.wait()
-                progress = self._progress
 
     async def lag(self) -> float:
         """Return for how many seconds the oldest event not yet in the views has been waiting; 0 when none is."""
         missing = [await self._first_missing(feed) for feed in await self._store.feeds()]
-        waiting = [(self._clock() - event.time).total_seconds() for event in missing if event is not None]
+        waiting = [(self._clock() - event.time).total_seconds() for page in missing for event in page.events]
         return max(waiting, default=0.0)
 
     async def rebuild(self, partitions: Sequence[str] = ()) -> None:
@@ -91,19 +103,29 @@ class Projector:
         page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
         if page.events:
             await self._apply(tail, page)
+            if len(page.events) < PAGE:
+                await self._gather()
         else:
             self._note_end(tail)
             await self._store.wait(tail.feed, tail.at.cursor, timeout_s=KEEP_EVERY_S)
         await self._keep(tail)
 
     async def _apply(self, tail: "_Tail", page: FeedPage) -> None:
-        after = Checkpoint(page.cursor, page.events[-1].time)
+        after = Checkpoint(page.cursor, page.through)
         changes = self._changes(page.events)
         if changes:
             await tail.document.save(after, changes)
         tail.at, tail.dirty = after, not changes
         self.projected += len(page.events)
         self._tell_progress()
+
+    async def _gather(self) -> None:
+        """Let more events come together for the next write, unless somebody waits to see them."""
+        self._hurry.clear()
+        if not self._awaited:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._hurry.wait()
 
     def _changes(self, events: Sequence[Envelope]) -> list[Change]:
         """Return the last change of each document: one write holds a document once."""
@@ -145,11 +167,11 @@ class Projector:
         self._progress.set()
         self._progress = asyncio.Event()
 
-    async def _first_missing(self, feed: str) -> Envelope | None:
+    async def _first_missing(self, feed: str) -> FeedPage:
+        """Return the first event that is not in the views yet, and what was appended with it."""
         tail = self._tails.get(feed)
         at = tail.at if tail else await self._document(feed).load()
-        page = await self._store.read_feed(feed, at.cursor, 1)
-        return page.events[0] if page.events else None
+        return await self._store.read_feed(feed, at.cursor, 1)
 
     async def _reset(self, feed: str) -> bool:
         document = self._document(feed)

@@ -73,7 +73,7 @@ class Relay:
 
     async def rewind(self, moment: datetime) -> None:
         """Have everything stamped at `moment` or later published again, past duplicate detection, by whoever runs."""
-        rewind = Rewind(secrets.token_hex(4), await self._store.horizon())
+        rewind = Rewind(secrets.token_hex(4), max(await self._store.horizon(), self._clock()))
         for feed in await self._store.feeds():
             while not await self._set_back(feed, moment, rewind):
                 log.info("relay_rewind_contended", topic=self._topic, feed=feed)
@@ -116,7 +116,7 @@ class Relay:
             await self._publish(messages)
         tail.advance(page)
         self._watermarks.keep_active(time.monotonic())
-        await self._announce(tail, page.events[-1].time - _TICK)  # events of the same time may follow
+        await self._announce(tail, page.through - _TICK)  # events of that very time may follow
         return True
 
     async def _publish(self, messages: Sequence[OutgoingMessage]) -> None:
@@ -208,8 +208,9 @@ class Relay:
     async def _set_back(self, feed: str, moment: datetime, rewind: Rewind) -> bool:
         document = self._document(feed)
         at = await document.load()
-        if at.through is not None and at.through >= moment:
-            at = Checkpoint(await self._store.cursor_at(feed, moment), moment)
+        if at.through is not None:
+            start = min(moment, at.through)  # what comes after that may have been published or not
+            at = Checkpoint(await self._store.cursor_at(feed, start), start)
         try:
             await document.save(msgspec.structs.replace(at, rewind=rewind), durable=True)
         except DocumentConflict:
@@ -245,7 +246,8 @@ class _Tail:
         self.waiting_since: datetime | None = None
 
     def advance(self, page: FeedPage) -> None:
-        self.at = Checkpoint(page.cursor, page.events[-1].time, self.at.rewind)
+        through = page.through if self.at.through is None else max(page.through, self.at.through)
+        self.at = Checkpoint(page.cursor, through, self.at.rewind)
         self.dirty = True
 
     def reach_end(self) -> None:
