@@ -8,7 +8,8 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.actions_oidc import ActionsTokenVerifier
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.clock import Clock, utc_now
@@ -55,10 +56,8 @@ class _Dispatcher:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            host = self._settings.host
-            backend = await stack.enter_async_context(
-                open_backend(host.data_dir, NAME, clock=self._clock, writer_process=host.writer_process)
-            )
+            opening = open_configured_backend(self._settings, NAME, clock=self._clock)
+            self._backend = backend = await stack.enter_async_context(opening)
             connections = aiohttp.TCPConnector(limit=self._settings.concurrency + OTHER_CONNECTIONS)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))
             self._build(backend, http)
@@ -75,7 +74,8 @@ class _Dispatcher:
     async def checks(self) -> Sequence[Check]:
         """Return whether consumers and operators would see everything that is stored."""
         caught_up = self._projector.caught_up.is_set()
-        return [Check(name="views", ok=caught_up, detail="" if caught_up else "reading its own events; wait a moment")]
+        views = Check(name="views", ok=caught_up, detail="" if caught_up else "reading its own events; wait a moment")
+        return [views, await self._backend.check()]
 
     def _build(self, backend: Backend, http: aiohttp.ClientSession) -> None:
         settings, clock = self._settings, self._clock

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_dispatcher.client_payload import LEAST_SAFE_SIZE_BYTES, SAFE_SIZE_BYTES
 from zekt_dispatcher.delivery import Policy
@@ -26,6 +27,7 @@ class DispatcherSettings:
     post_timeout_s: int = 10
     safe_size_bytes: int = SAFE_SIZE_BYTES
     policy: Policy = field(default_factory=Policy)
+    backend: BackendSettings = ON_THIS_MACHINE
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "DispatcherSettings":
@@ -52,6 +54,7 @@ class DispatcherSettings:
                 maximum=MOST_SAFE_SIZE_BYTES,
             ),
             policy=_policy(reader),
+            backend=BackendSettings.read(reader),
         )
         reader.check()
         return settings

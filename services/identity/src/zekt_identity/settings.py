@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from zekt_common.adapters.backend_settings import BackendSettings
+from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 KEY_FILE: Final = "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE"
@@ -38,7 +38,7 @@ class IdentitySettings:
     github_url: str = "https://github.com"
     public_url: str = "http://127.0.0.1:8080"
     oauth: OAuthClient | None = None
-    backend: BackendSettings = BackendSettings()
+    backend: BackendSettings = ON_THIS_MACHINE
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IdentitySettings":

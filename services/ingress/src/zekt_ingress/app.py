@@ -7,7 +7,8 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.actions_oidc import ActionsTokenVerifier
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
@@ -47,12 +48,7 @@ class _Ingress:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with (
-            open_backend(
-                self._settings.host.data_dir,
-                NAME,
-                clock=self._clock,
-                writer_process=self._settings.host.writer_process,
-            ) as backend,
+            open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
             aiohttp.ClientSession() as http,
         ):
             relay = self._compose(backend, http)
@@ -72,6 +68,7 @@ class _Ingress:
         caught_up = self.consumer.caught_up.is_set()
         return [
             Check(name="catalog", ok=caught_up, detail="" if caught_up else "Still reading the router's messages."),
+            await self.backend.check(),
             await _store_check(self.backend.views),
         ]
 

@@ -5,18 +5,22 @@ A process that is flooded with webhooks has no time to spare for telling others 
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
 
 import uvloop
 
-from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend_settings import BackendSettings
+from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import ZektError
 from zekt_common.kit.relay import Relay
-from zekt_common.kit.settings import HostSettings
+from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_common.kit.supervision import finish, supervise
 from zekt_common.telemetry.exporters import configure_telemetry
 from zekt_common.telemetry.logging import configure_logging
@@ -70,13 +74,21 @@ async def _run_once(settings: HostSettings) -> None:
     raise RelayProcessEnded(f"the relay's process ended with exit code {code}")
 
 
-async def relay_until_told(data_dir: Path) -> None:
+@dataclass(frozen=True)
+class RelaySettings:
+    """Where the stored events are."""
+
+    host: HostSettings
+    backend: BackendSettings
+
+
+async def relay_until_told(settings: RelaySettings) -> None:
     """Relay until SIGTERM, or until the pipe from the parent is closed."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, told.set)
     await loop.connect_read_pipe(lambda: _UntilClosed(told), sys.stdin)
-    async with open_backend(data_dir, TOPIC) as backend:
+    async with open_configured_backend(settings, TOPIC) as backend:
         relaying = asyncio.create_task(build_relay(backend).run())
         await told.wait()
         await finish([relaying], within_s=0)
@@ -97,7 +109,8 @@ def main() -> None:
     configure_logging(cast("Literal['console', 'json']", log_format), "ingress-relay")
     stop_telemetry = configure_telemetry("ingress-relay")
     try:
-        uvloop.run(relay_until_told(Path(data_dir)))
+        backend = BackendSettings.read(EnvironmentReader(os.environ))  # checked by the parent, which has the same
+        uvloop.run(relay_until_told(RelaySettings(HostSettings(data_dir=Path(data_dir)), backend)))
     finally:
         stop_telemetry()
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 SECRETS: Final = "ZEKT_GITHUB_WEBHOOK_SECRETS"
@@ -29,6 +30,7 @@ class IngressSettings:
     messages_per_s: float = 100.0
     message_burst: int = 500
     own_relay: bool = False
+    backend: BackendSettings = ON_THIS_MACHINE
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IngressSettings":
@@ -46,6 +48,7 @@ class IngressSettings:
             app_id=reader.number(APP_ID) if secrets or reader.optional(APP_ID) else None,
             oidc_issuer=reader.url("ZEKT_GITHUB_OIDC_ISSUER", default="https://token.actions.githubusercontent.com"),
             oidc_audience=reader.text("ZEKT_GITHUB_OIDC_AUDIENCE", default="api://zekt"),
+            backend=BackendSettings.read(reader),
         )
         if not secrets and not reader.texts(MASTER_KEYS):
             reader.reject(SECRETS, f"is not set, nor is {MASTER_KEYS}: no webhook could be verified")

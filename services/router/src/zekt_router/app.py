@@ -7,7 +7,8 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
@@ -38,6 +39,7 @@ NAME: Final = "router"
 class _Router:
     """What exists while the service runs."""
 
+    backend: Backend
     doors: Doors
     consumer: Consumer
     sweeper: Sweeper
@@ -50,11 +52,11 @@ class _Router:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        host = self._settings.host
         async with (
-            open_backend(host.data_dir, NAME, clock=self._clock, writer_process=host.writer_process) as backend,
+            open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
             aiohttp.ClientSession() as http,
         ):
+            self.backend = backend
             horizon = Horizon(backend.views)
             catalogs = Catalogs(backend.store)
             self._compose_loops(backend, horizon, catalogs)
@@ -74,6 +76,7 @@ class _Router:
         return [
             _check("messages", self.consumer.caught_up, "Still working off ingress's messages."),
             _check("views", self.projector.caught_up, "Still projecting stored events."),
+            await self.backend.check(),
         ]
 
     def _compose_loops(self, backend: Backend, horizon: Horizon, catalogs: Catalogs) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 
@@ -13,6 +14,7 @@ class RouterSettings:
     host: HostSettings
     identity_url: str
     github_api_url: str
+    backend: BackendSettings = ON_THIS_MACHINE
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "RouterSettings":
@@ -26,6 +28,7 @@ class RouterSettings:
             host=HostSettings.read(reader),
             identity_url=reader.url("ZEKT_IDENTITY_URL"),
             github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
+            backend=BackendSettings.read(reader),
         )
         reader.check()
         return settings

@@ -24,9 +24,10 @@ from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
+from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.sharing import shared
 from zekt_common.clock import Clock, utc_now
-from zekt_common.contracts.topology import SUBSCRIPTIONS
+from zekt_common.contracts.topology import SUBSCRIPTIONS, Subscription
 from zekt_common.errors import BackendUnavailable
 
 PROBE: Final = ("readiness", "probe")
@@ -54,7 +55,8 @@ async def open_azure_backend(
     async with shared((settings, clock), lambda: _open_clients(settings, clock)) as clients:
         backend, readiness = _compose(clients, master_key, service, clock)
         await asyncio.gather(
-            clients.bus.open(_topics_of(service)),
+            clients.bus.open(_published_by(service)),
+            *(_check_subscription(clients.connections.servicebus, each) for each in _consumed_by(service)),
             *(_check_container(clients.database, name) for name in (events_of(service), views_of(service), KEYS)),
         )
         await readiness.check()
@@ -96,17 +98,34 @@ def _compose(clients: _Clients, master_key: bytes, service: str, clock: Clock) -
     return backend, readiness
 
 
-def _topics_of(service: str) -> set[str]:
-    """Return the topics that the service sends to: retries go to where their originals came from."""
-    return {each.topic for each in SUBSCRIPTIONS if service in (each.topic, each.name)}
+def _published_by(service: str) -> set[str]:
+    """Return the service's own topic, if anybody listens to it."""
+    return {each.topic for each in SUBSCRIPTIONS if each.topic == service}
+
+
+def _consumed_by(service: str) -> list[Subscription]:
+    return [each for each in SUBSCRIPTIONS if each.name == service]
 
 
 async def _check_bus(bus: ServiceBusBus, service: str) -> None:
-    """Look whether the links in use work; a sender that failed when it was last used is opened again."""
+    """Look whether the links in use work; a sender that failed when it was last used is opened again.
+
+    Retries go to where their originals came from, so it may be one of a consumed topic.
+    """
     if bus.trouble is not None:
-        await bus.open(_topics_of(service))
+        await bus.open(_published_by(service) | {each.topic for each in _consumed_by(service)})
     if bus.trouble is not None:
         raise BackendUnavailable(bus.trouble)
+
+
+async def _check_subscription(connection: ServiceBusConnection, subscription: Subscription) -> None:
+    """Look into the subscription over a link of the moment: its consumer opens one of its own later."""
+    with connection.translating():
+        async with (
+            connection.client() as client,
+            client.get_subscription_receiver(subscription.topic, subscription.name) as receiver,
+        ):
+            await receiver.peek_messages(1)
 
 
 async def _check_container(database: CosmosDatabase, name: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from zekt_common.kit.service import Check
 from zekt_common.ports import Bus, EventStore, Keys, Leases, Payloads, Views
 
 
@@ -25,3 +26,8 @@ class Backend:
     keys: Keys
     leases: Leases
     troubles: Callable[[], Awaitable[Sequence[str]]] = no_troubles
+
+    async def check(self) -> Check:
+        """Return the readiness check that services show."""
+        troubles = await self.troubles()
+        return Check(name="backend", ok=not troubles, detail="; ".join(troubles))

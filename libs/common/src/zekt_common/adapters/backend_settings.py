@@ -55,3 +55,6 @@ def _master_key(reader: EnvironmentReader) -> bytes:
     if key is not None and len(key) != MASTER_KEY_BYTES:
         reader.reject(MASTER_KEY_FILE, f"names a file that does not hold exactly {MASTER_KEY_BYTES} bytes")
     return key or b""
+
+
+ON_THIS_MACHINE: Final = BackendSettings()

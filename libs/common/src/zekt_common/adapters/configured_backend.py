@@ -1,29 +1,40 @@
-"""Opening the engine that the settings choose."""
+"""Opening the engine that a service's settings choose."""
 
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from typing import Protocol
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.backend_settings import BackendSettings
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.clock import Clock, utc_now
+from zekt_common.kit.settings import HostSettings
+
+
+class EngineSettings(Protocol):
+    """What of a service's settings the engine needs."""
+
+    @property
+    def host(self) -> HostSettings:
+        """Where the data directory is, and whether another process commits."""
+        ...
+
+    @property
+    def backend(self) -> BackendSettings:
+        """Which engine it is."""
+        ...
 
 
 def open_configured_backend(
-    settings: BackendSettings,
-    data_dir: Path,
-    service: str,
-    *,
-    clock: Clock = utc_now,
-    writer_process: bool = False,
+    settings: EngineSettings, service: str, *, clock: Clock = utc_now
 ) -> AbstractAsyncContextManager[Backend]:
-    """Open the service's ports on Azure, or below `data_dir`, with `writer_process` as `open_backend` knows them.
+    """Open the service's ports on Azure, or on SQLite below the data directory.
 
     Raises:
         StorageUnusable: the data directory or an endpoint cannot be used; the message says which setting leads there.
     """
-    if settings.azure is None:
-        return open_backend(data_dir, service, clock=clock, writer_process=writer_process)
+    host, azure = settings.host, settings.backend.azure
+    if azure is None:
+        return open_backend(host.data_dir, service, clock=clock, writer_process=host.writer_process)
     from zekt_common.adapters.azure_backend import open_azure_backend  # noqa: PLC0415 - SDKs that one machine never needs
 
-    return open_azure_backend(settings.azure, settings.master_key, service, clock=clock)
+    return open_azure_backend(azure, settings.backend.master_key, service, clock=clock)
