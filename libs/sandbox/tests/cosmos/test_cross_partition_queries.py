@@ -72,3 +72,10 @@ async def test_a_client_that_knows_the_ranges_before_a_split_finds_all(
     sandbox.split("zekt", "events")
     found = await rows(filled, "SELECT * FROM c ORDER BY c.n")
     assert [item["n"] for item in found] == [1] * 12 + [2] * 12 + [3] * 12
+
+
+@pytest.mark.parametrize("key", [*("k" * length for length in range(0, 50, 7)), "ünï/日本", 7, -2.5, True, False, None])
+async def test_the_stand_in_and_the_sdk_agree_on_where_a_partition_key_falls(filled: ContainerProxy, key: Any) -> None:
+    await filled.create_item({"id": "here", "stream": key, "n": 9})
+    place = await filled.feed_range_from_partition_key(key)
+    assert await rows(filled, "SELECT VALUE c.stream FROM c WHERE c.n = 9", feed_range=place) == [key]

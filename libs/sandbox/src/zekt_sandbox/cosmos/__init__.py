@@ -2,6 +2,16 @@
 
 from zekt_sandbox.cosmos.errors import InvalidControlError, NotLoopbackError
 from zekt_sandbox.cosmos.faults import Fault, Faults
-from zekt_sandbox.cosmos.sandbox import DEFAULT_KEY, CosmosSandbox, serving
+from zekt_sandbox.cosmos.sandbox import CosmosSandbox
+from zekt_sandbox.cosmos.serving import DEFAULT_KEY, CosmosOptions, serving
 
-__all__ = ["DEFAULT_KEY", "CosmosSandbox", "Fault", "Faults", "InvalidControlError", "NotLoopbackError", "serving"]
+__all__ = [
+    "DEFAULT_KEY",
+    "CosmosOptions",
+    "CosmosSandbox",
+    "Fault",
+    "Faults",
+    "InvalidControlError",
+    "NotLoopbackError",
+    "serving",
+]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from zekt_sandbox.cosmos.errors import NotLoopbackError
-from zekt_sandbox.cosmos.sandbox import DEFAULT_KEY, serving
+from zekt_sandbox.cosmos.serving import DEFAULT_KEY, serving
 
 _NOTICE = "zekt-sandbox cosmos: for tests and local trials; everything is in memory and gone when this process ends"
 

@@ -64,7 +64,7 @@ _AS_QUERY = {
     Operation.CREATE_DATABASE: Operation.LIST_DATABASES,
     Operation.CREATE_CONTAINER: Operation.LIST_CONTAINERS,
 }
-_DATABASE, _CONTAINER, _ITEM = 1, 3, 5
+_CONTAINER, _ITEM = 3, 5
 
 
 @dataclass(slots=True)
@@ -87,11 +87,6 @@ class Call:
         """
         segments = [unquote(part) for part in raw_path.partition("?")[0].split("/") if part]
         return cls(method, _operation(method, segments, headers), segments, headers, body, url)
-
-    @property
-    def database(self) -> str | None:
-        """The database's id in the path."""
-        return self.segments[_DATABASE] if len(self.segments) > _DATABASE else None
 
     @property
     def container(self) -> str | None:

@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from zekt_sandbox.cosmos.errors import CosmosError, InvalidControlError
-
-if TYPE_CHECKING:
-    from zekt_sandbox.cosmos.sandbox import CosmosSandbox
+from zekt_sandbox.cosmos.sandbox import CosmosSandbox
 
 PREFIX = "/_faults"
 
 
-async def control(sandbox: "CosmosSandbox", request: web.BaseRequest) -> web.Response:
+async def control(sandbox: CosmosSandbox, request: web.BaseRequest) -> web.Response:
     """Carry out one control; a refused one is answered 400 with the reason."""
     handler = _HANDLERS.get((request.method, request.path))
     if handler is None:
@@ -32,39 +30,39 @@ def _invalid(detail: str) -> web.Response:
     return web.json_response({"error": "invalid", "detail": detail}, status=400)
 
 
-def _show(sandbox: "CosmosSandbox", _body: dict[str, Any]) -> dict[str, Any]:
+def _show(sandbox: CosmosSandbox, _body: dict[str, Any]) -> dict[str, Any]:
     return {"faults": [fault.view() for fault in sandbox.faults.active], "requests": sandbox.requests}
 
 
-def _add(sandbox: "CosmosSandbox", body: dict[str, Any]) -> dict[str, Any]:
+def _add(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
     return sandbox.faults.add(**body).view()
 
 
-def _clear(sandbox: "CosmosSandbox", _body: dict[str, Any]) -> dict[str, Any]:
+def _clear(sandbox: CosmosSandbox, _body: dict[str, Any]) -> dict[str, Any]:
     sandbox.faults.clear()
     return {}
 
 
-def _begin_outage(sandbox: "CosmosSandbox", body: dict[str, Any]) -> dict[str, Any]:
+def _begin_outage(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
     sandbox.faults.begin_outage(float(body["seconds"]))
     return {}
 
 
-def _split(sandbox: "CosmosSandbox", body: dict[str, Any]) -> dict[str, Any]:
+def _split(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
     return {"ranges": sandbox.split(body["database"], body["container"], body.get("range"))}
 
 
-def _advance_clock(sandbox: "CosmosSandbox", body: dict[str, Any]) -> dict[str, Any]:
+def _advance_clock(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
     sandbox.clock.advance(float(body["seconds"]))
     return {}
 
 
-def _set_write_regions(sandbox: "CosmosSandbox", body: dict[str, Any]) -> dict[str, Any]:
+def _set_write_regions(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
     sandbox.write_regions = tuple(body["regions"])
     return {}
 
 
-_HANDLERS: dict[tuple[str, str], Callable[["CosmosSandbox", dict[str, Any]], dict[str, Any]]] = {
+_HANDLERS: dict[tuple[str, str], Callable[[CosmosSandbox, dict[str, Any]], dict[str, Any]]] = {
     ("GET", PREFIX): _show,
     ("POST", PREFIX): _add,
     ("DELETE", PREFIX): _clear,

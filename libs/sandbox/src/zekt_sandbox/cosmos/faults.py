@@ -33,7 +33,7 @@ class Fault:
     delay_s: float = 0.0
     id: int = 0
     taken: int = 0
-    _random: random.Random = field(default_factory=random.Random, repr=False)
+    _random: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._random.seed(self.seed)

@@ -1,25 +1,24 @@
-"""Expressions, compiled to closures: OR, AND, NOT, comparisons, sums, products, then single values."""
+"""Reads expressions, loosest first: OR, AND, NOT, comparisons, sums, products, then single values."""
 
-import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zekt_sandbox.cosmos.sql.evaluation import (
+    OPERATIONS,
+    Evaluate,
+    applied,
+    both,
+    constant,
+    either,
+    inverted,
+    negated,
+    one_of,
+    path,
+)
 from zekt_sandbox.cosmos.sql.functions import AGGREGATES, FUNCTIONS
 from zekt_sandbox.cosmos.sql.tokens import Cursor, SqlError, Token, unquoted
-from zekt_sandbox.cosmos.sql.values import COMPARISONS, UNDEFINED, equal, is_number
+from zekt_sandbox.cosmos.sql.values import COMPARISONS, UNDEFINED
 
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an expression needs beside the item: parameters by name, and aggregates once they are known."""
-
-    parameters: Mapping[str, Any]
-    aggregates: Sequence[Any] = ()
-
-
-Evaluate = Callable[[Any, Context], Any]
 _CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, "UNDEFINED": UNDEFINED}
 
 
@@ -49,7 +48,7 @@ class ExpressionParser:
         """
         result = self._conjunction()
         while self.cursor.take_word("OR"):
-            result = _either(result, self._conjunction())
+            result = either(result, self._conjunction())
         return result
 
     def value(self) -> Evaluate:
@@ -67,14 +66,14 @@ class ExpressionParser:
                 return lambda _, context: context.parameters.get(token.text, UNDEFINED)
             case "word":
                 return self._named(token.text, first)
-        return _constant(_literal(token))
+        return constant(_literal(token))
 
     def _opened(self, token: Token) -> Evaluate:
         match token.text:
             case "(":
                 return self._bracketed()
             case "-":
-                return _negated(self.value())
+                return negated(self.value())
             case "[":
                 return self._array()
             case "{":
@@ -84,18 +83,18 @@ class ExpressionParser:
     def _conjunction(self) -> Evaluate:
         result = self._negation()
         while self.cursor.take_word("AND"):
-            result = _both(result, self._negation())
+            result = both(result, self._negation())
         return result
 
     def _negation(self) -> Evaluate:
-        return _inverted(self._negation()) if self.cursor.take_word("NOT") else self._comparison()
+        return inverted(self._negation()) if self.cursor.take_word("NOT") else self._comparison()
 
     def _comparison(self) -> Evaluate:
         left = self._sum()
         if sign := self.cursor.take_sign(*COMPARISONS):
-            return _applied(COMPARISONS[sign], left, self._sum())
+            return applied(COMPARISONS[sign], left, self._sum())
         if self.cursor.take_word("NOT"):
-            return _inverted(self._membership(left))
+            return inverted(self._membership(left))
         if self.cursor.token.text.upper() in ("IN", "BETWEEN"):
             return self._membership(left)
         return left
@@ -103,23 +102,23 @@ class ExpressionParser:
     def _membership(self, left: Evaluate) -> Evaluate:
         if self.cursor.take_word("IN"):
             self.cursor.need_sign("(")
-            return _one_of(left, self._list(")"))
+            return one_of(left, self._list(")"))
         self.cursor.need_word("BETWEEN")
         low = self._sum()
         self.cursor.need_word("AND")
         at_least, at_most = COMPARISONS[">="], COMPARISONS["<="]
-        return _both(_applied(at_least, left, low), _applied(at_most, left, self._sum()))
+        return both(applied(at_least, left, low), applied(at_most, left, self._sum()))
 
     def _sum(self) -> Evaluate:
         result = self._product()
         while sign := self.cursor.take_sign("+", "-", "||"):
-            result = _applied(_OPERATIONS[sign], result, self._product())
+            result = applied(OPERATIONS[sign], result, self._product())
         return result
 
     def _product(self) -> Evaluate:
         result = self.value()
         while sign := self.cursor.take_sign("*", "/", "%"):
-            result = _applied(_OPERATIONS[sign], result, self.value())
+            result = applied(OPERATIONS[sign], result, self.value())
         return result
 
     def _bracketed(self) -> Evaluate:
@@ -154,11 +153,11 @@ class ExpressionParser:
     def _named(self, word: str, first: int) -> Evaluate:
         upper = word.upper()
         if upper in _CONSTANTS:
-            return _constant(_CONSTANTS[upper])
+            return constant(_CONSTANTS[upper])
         if self.cursor.take_sign("("):
             return self._call(upper, first)
         self.names.add(word)
-        return _path(self._steps())
+        return path(self._steps())
 
     def _call(self, name: str, first: int) -> Evaluate:
         arguments = self._list(")")
@@ -189,108 +188,3 @@ def _literal(token: Token) -> Any:
     if token.kind == "number":
         return int(token.text) if token.text.isdigit() else float(token.text)
     raise SqlError(f"Syntax error near {token.text!r}")
-
-
-def _constant(value: Any) -> Evaluate:
-    return lambda _item, _context: value
-
-
-def _path(steps: list[str | int]) -> Evaluate:
-    match steps:
-        case [str(name)]:
-            return lambda item, _: item.get(name, UNDEFINED)
-
-    def walk(item: Any, _context: Context) -> Any:
-        for step in steps:
-            item = _stepped(item, step)
-        return item
-
-    return walk
-
-
-def _stepped(value: Any, step: str | int) -> Any:
-    if isinstance(value, dict) and isinstance(step, str):
-        return value.get(step, UNDEFINED)
-    if isinstance(value, list) and isinstance(step, int) and step < len(value):
-        return value[step]
-    return UNDEFINED
-
-
-def _applied(operation: Callable[[Any, Any], Any], left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda item, context: operation(left(item, context), right(item, context))
-
-
-def _both(left: Evaluate, right: Evaluate) -> Evaluate:
-    def both(item: Any, context: Context) -> Any:
-        first = left(item, context)
-        if first is False:
-            return False
-        second = right(item, context)
-        if second is False:
-            return False
-        return True if first is True and second is True else UNDEFINED
-
-    return both
-
-
-def _either(left: Evaluate, right: Evaluate) -> Evaluate:
-    def either(item: Any, context: Context) -> Any:
-        first = left(item, context)
-        if first is True:
-            return True
-        second = right(item, context)
-        if second is True:
-            return True
-        return False if first is False and second is False else UNDEFINED
-
-    return either
-
-
-def _inverted(inner: Evaluate) -> Evaluate:
-    def inverted(item: Any, context: Context) -> Any:
-        value = inner(item, context)
-        return not value if isinstance(value, bool) else UNDEFINED
-
-    return inverted
-
-
-def _negated(inner: Evaluate) -> Evaluate:
-    def negated(item: Any, context: Context) -> Any:
-        value = inner(item, context)
-        return -value if is_number(value) else UNDEFINED
-
-    return negated
-
-
-def _one_of(left: Evaluate, parts: list[Evaluate]) -> Evaluate:
-    def one_of(item: Any, context: Context) -> Any:
-        value = left(item, context)
-        if value is UNDEFINED:
-            return UNDEFINED
-        return any(equal(value, part(item, context)) is True for part in parts)
-
-    return one_of
-
-
-def _arithmetic(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def calculated(left: Any, right: Any) -> Any:
-        try:
-            return operation(left, right) if is_number(left) and is_number(right) else UNDEFINED
-        except (ArithmeticError, ValueError):
-            return UNDEFINED
-
-    return calculated
-
-
-def _concatenated(left: Any, right: Any) -> Any:
-    return left + right if isinstance(left, str) and isinstance(right, str) else UNDEFINED
-
-
-_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "+": _arithmetic(operator.add),
-    "-": _arithmetic(operator.sub),
-    "*": _arithmetic(operator.mul),
-    "/": _arithmetic(operator.truediv),
-    "%": _arithmetic(math.fmod),
-    "||": _concatenated,
-}

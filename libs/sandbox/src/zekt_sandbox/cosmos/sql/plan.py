@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from zekt_sandbox.cosmos.sql.expressions import Context, Evaluate
+from zekt_sandbox.cosmos.sql.evaluation import Context, Evaluate
 from zekt_sandbox.cosmos.sql.select import Select
 from zekt_sandbox.cosmos.sql.tokens import SqlError
 

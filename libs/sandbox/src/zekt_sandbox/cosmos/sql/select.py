@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from zekt_sandbox.cosmos.sql.expressions import Aggregate, Context, Evaluate
+from zekt_sandbox.cosmos.sql.evaluation import Context, Evaluate
+from zekt_sandbox.cosmos.sql.expressions import Aggregate
 from zekt_sandbox.cosmos.sql.functions import AGGREGATES
 from zekt_sandbox.cosmos.sql.values import UNDEFINED, sort_key
 

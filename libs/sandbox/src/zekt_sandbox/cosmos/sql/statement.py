@@ -2,7 +2,8 @@
 
 import functools
 
-from zekt_sandbox.cosmos.sql.expressions import Aggregate, Evaluate, ExpressionParser
+from zekt_sandbox.cosmos.sql.evaluation import Evaluate
+from zekt_sandbox.cosmos.sql.expressions import Aggregate, ExpressionParser
 from zekt_sandbox.cosmos.sql.select import Ordering, Projection, Select
 from zekt_sandbox.cosmos.sql.tokens import Cursor, SqlError
 
