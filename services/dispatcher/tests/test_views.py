@@ -1,6 +1,6 @@
 """Whatever happens to a delivery, it is in the list of its status alone, and its timer is the only one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -23,13 +23,16 @@ class Pages:
 
     def __init__(self) -> None:
         self.documents: dict[tuple[str, str], bytes] = {}
+        self.lives_s: set[int | None] = set()
         self.version = 0
 
-    def see(self, event: Event) -> None:
+    def see(self, event: Event, now: datetime = NOON) -> None:
         self.version += 1
         new = NewEvent(body=event, source="zekt/dispatcher", subject="1/2", correlationid="1/2", causationid="x")
-        for change in project(seal(new, stream="delivery/x", version=self.version, commitid="c" * 16, time=NOON)):
+        envelope = seal(new, stream="delivery/x", version=self.version, commitid="c" * 16, time=NOON)
+        for change in project(envelope, now):
             if isinstance(change, Put):
+                self.lives_s.add(change.ttl_s)
                 self.documents[change.partition, change.id] = change.body
             else:
                 self.documents.pop((change.partition, change.id), None)
@@ -75,3 +78,19 @@ def test_a_delivery_is_found_by_its_target_and_correlation_id(order: Order) -> N
     for event in decide(POLICY, Delivery(), Request(order=order, at=NOON, event_time=NOON)):
         pages.see(event)
     assert pages.ids(by_target(200, "4711")) == pages.ids(DELIVERIES) == pages.ids(by_status("pending"))
+
+
+def test_what_lists_a_delivery_lives_for_396_days_from_its_request_and_a_grant_as_long_as_its_payload(
+    order: Order,
+) -> None:
+    reference = PayloadRef(account_id=10, sha256="ab" * 32, size_bytes=9, expires_at=NOON + timedelta(days=90))
+    referring = msgspec.structs.replace(order, payload=None, payload_ref=reference)
+    (requested,) = decide(POLICY, Delivery(), Request(order=referring, at=NOON, event_time=NOON))
+    day_s = 24 * 3600
+    fresh, rebuilt, after = Pages(), Pages(), Pages()
+    fresh.see(requested)
+    assert fresh.lives_s == {None, 396 * day_s, 90 * day_s}, "the timer has no end of its own"
+    rebuilt.see(requested, NOON + timedelta(days=300))
+    assert rebuilt.lives_s == {None, 96 * day_s}
+    after.see(requested, NOON + timedelta(days=396))
+    assert set(after.documents) == {(DUE, due(stream_of(order.delivery_id), NOON).id)}

@@ -20,6 +20,7 @@ from zekt_common.kit.consumer import Consumer, Handler
 from zekt_common.kit.identity_client import IdentityClient
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.projector import Projector
+from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.sweeper import Sweeper
 from zekt_dispatcher.budgets import Budgets
@@ -62,7 +63,7 @@ class _Dispatcher:
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))
             self._build(backend, http)
             stack.push_async_callback(self._tokens.close)
-            parts = (self._projector, self._consumer, self._sweeper)
+            parts = (self._projector, self._consumer, self._sweeper, self._retention)
             loops = [asyncio.create_task(part.run()) for part in parts]
             stack.push_async_callback(_end, loops)
             yield
@@ -103,7 +104,14 @@ class _Dispatcher:
         at_once = self._settings.concurrency * HANDLERS_PER_SLOT
         handled: dict[type[Event], Handler] = {DeliveryRequested: handlers.requested}
         self._consumer = Consumer(backend.bus, "router", NAME, handled, concurrency=at_once, clock=self._clock)
-        self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
+        self._projector = Projector(
+            backend.store,
+            backend.views,
+            name=NAME,
+            project=lambda envelope: project(envelope, self._clock()),
+            clock=self._clock,
+        )
+        self._retention = Retention(backend.expiring, backend.leases, name=NAME)
         self._sweeper = Sweeper(
             backend.views, backend.leases, name=NAME, fire=handlers.fire, now=self._clock, concurrency=at_once
         )

@@ -7,10 +7,13 @@
 | `deliveries/{status}` | the same | the same, with `status` |
 | `targets/{repository id}/{run id}` | the same | confirmations, by target and correlation id |
 | `payloads/{target repository id}` | SHA-256, account id | `GET /api/payloads/{sha256}` |
+
+A payload's document goes with the payload, those that list a delivery 396 days after its request.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +29,7 @@ from zekt_dispatcher.delivery_state import Status
 Change = Put | Remove
 
 DELIVERIES: Final = "deliveries"
+LISTED_FOR: Final = timedelta(days=396)
 _MICROS_DIGITS: Final = 16
 
 
@@ -42,14 +46,14 @@ class PayloadGrant(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-def project(envelope: Envelope) -> Sequence[Change]:
-    """Return what the stored event changes in the views."""
+def project(envelope: Envelope, now: datetime) -> Sequence[Change]:
+    """Return what the stored event changes in the views; what would have expired by `now` is not written again."""
     event = events.SCHEMAS.decode(envelope)
     if isinstance(event, events.DeliveryRequested):
-        return _requested(event)
+        return _requested(event, now)
     if not isinstance(event, events.DeliveryStep):
         return []
-    return [*_timers(event), *_moves(event)]
+    return [*_timers(event), *_moves(event, now)]
 
 
 def by_status(status: str) -> str:
@@ -67,28 +71,33 @@ def by_payload(target_repository_id: int) -> str:
     return f"payloads/{target_repository_id}"
 
 
-def _requested(event: events.DeliveryRequested) -> list[Change]:
+def _requested(event: events.DeliveryRequested, now: datetime) -> list[Change]:
     order = event.order
     target = by_target(order.target_repository_id, str(order.run_id))
-    changes: list[Change] = [
-        _listed(partition, order.delivery_id, event.at) for partition in (DELIVERIES, by_status(Status.PENDING), target)
-    ]
+    changes: list[Change] = []
+    for partition in (DELIVERIES, by_status(Status.PENDING), target):
+        changes += _listed(partition, order.delivery_id, event.at, now)
     if event.due_at is not None:
         changes.append(due(stream_of(order.delivery_id), event.due_at))
     if order.payload_ref is not None:
-        changes.append(_granted(order.target_repository_id, order.payload_ref))
+        changes += _granted(order.target_repository_id, order.payload_ref, now)
     return changes
 
 
-def _listed(partition: str, delivery_id: str, requested_at: datetime) -> Put:
+def _listed(partition: str, delivery_id: str, requested_at: datetime, now: datetime) -> list[Put]:
     body = msgspec.json.encode(ListedDelivery(delivery_id=delivery_id))
-    return Put(partition=partition, id=_place(delivery_id, requested_at), body=body)
+    return _until(requested_at + LISTED_FOR, now, partition, _place(delivery_id, requested_at), body)
 
 
-def _granted(target_repository_id: int, payload: PayloadRef) -> Put:
+def _granted(target_repository_id: int, payload: PayloadRef, now: datetime) -> list[Put]:
     grant = PayloadGrant(account_id=payload.account_id, expires_at=payload.expires_at)
     id_ = f"{payload.sha256}:{payload.account_id}"
-    return Put(partition=by_payload(target_repository_id), id=id_, body=msgspec.json.encode(grant))
+    return _until(payload.expires_at, now, by_payload(target_repository_id), id_, msgspec.json.encode(grant))
+
+
+def _until(moment: datetime, now: datetime, partition: str, id_: str, body: bytes) -> list[Put]:
+    ttl_s = math.ceil((moment - now).total_seconds())
+    return [Put(partition=partition, id=id_, body=body, ttl_s=ttl_s)] if ttl_s > 0 else []
 
 
 def _timers(event: events.DeliveryStep) -> list[Change]:
@@ -108,7 +117,7 @@ _BEGINS_TIMER: Final[dict[type[Event], Callable[[Any], datetime | None]]] = {
 }
 
 
-def _moves(event: events.DeliveryStep) -> list[Change]:
+def _moves(event: events.DeliveryStep, now: datetime) -> list[Change]:
     """Return the changes that take the delivery from the lists it may be in to the one it now belongs to."""
     moved = _MOVES.get(type(event))
     if moved is None:
@@ -116,7 +125,7 @@ def _moves(event: events.DeliveryStep) -> list[Change]:
     before, after = moved
     place = _place(event.delivery_id, event.requested_at)
     removed = [Remove(partition=by_status(status), id=place) for status in before]
-    return [*removed, _listed(by_status(after), event.delivery_id, event.requested_at)]
+    return [*removed, *_listed(by_status(after), event.delivery_id, event.requested_at, now)]
 
 
 _UNDISPATCHED: Final = (Status.PENDING, Status.DEAD_LETTERED)

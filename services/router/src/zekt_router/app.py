@@ -18,6 +18,7 @@ from zekt_common.kit.identity_client import IdentityClient
 from zekt_common.kit.operations import Operated
 from zekt_common.kit.projector import Projector
 from zekt_common.kit.relay import Relay
+from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Sweeper
@@ -61,8 +62,9 @@ class _Router:
             catalogs = Catalogs(backend.store)
             self._compose_loops(backend, horizon, catalogs)
             self._compose_doors(backend, catalogs, http)
-            loops = [self.relay.run(), self.projector.run(), self.consumer.run(), self.sweeper.run(), horizon.follow()]
-            running = [asyncio.create_task(loop) for loop in loops]
+            retention = Retention(backend.expiring, backend.leases, name=NAME)
+            parts = (self.relay, self.projector, self.consumer, self.sweeper, retention)
+            running = [asyncio.create_task(loop) for loop in [*(part.run() for part in parts), horizon.follow()]]
             try:
                 yield
             finally:

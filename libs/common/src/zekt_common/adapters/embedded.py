@@ -16,12 +16,15 @@ from zekt_common.adapters.sqlite_database import Committer, SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, SqliteEventStore
 from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeys, read_master_key
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
-from zekt_common.adapters.sqlite_views import VIEW_TABLES, SqliteViews
+from zekt_common.adapters.sqlite_views import VIEW_EXPIRY, VIEW_TABLES, SqliteViews
 from zekt_common.adapters.sqlite_writer_process import WriterProcess
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
 
 __all__ = ["Backend", "open_backend"]
+
+OWN_TABLES = [f"{EVENT_TABLES};{VIEW_TABLES}", VIEW_EXPIRY]
+"""The schema of a service's own file, migration by migration."""
 
 
 @asynccontextmanager
@@ -38,19 +41,22 @@ async def open_backend(
     _make_private(data_dir)
     async with (
         _committer(writer_process=writer_process) as committer,
-        _shared(data_dir / f"{service}.db", [f"{EVENT_TABLES};{VIEW_TABLES}"], committer=committer) as own,
+        _shared(data_dir / f"{service}.db", OWN_TABLES, committer=committer) as own,
         _shared(data_dir / "bus.db", [BUS_TABLES], committer="loop") as bus,
         _shared(data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True, committer=committer) as payloads,
         _shared(data_dir / "keys.db", [KEY_TABLES], secure_delete=True) as key_file,
     ):
         keys = SqliteKeys(key_file, read_master_key(data_dir / "master.key"))
+        views, on_bus = SqliteViews(own, clock=clock), SqliteBus(bus, clock=clock)
+        kept = SqlitePayloads(payloads, keys, clock=clock)
         yield Backend(
             store=SqliteEventStore(own, clock=clock),
-            views=SqliteViews(own),
-            bus=SqliteBus(bus, clock=clock),
-            payloads=SqlitePayloads(payloads, keys, clock=clock),
+            views=views,
+            bus=on_bus,
+            payloads=kept,
             keys=keys,
             leases=FileLeases(data_dir / "leases"),
+            expiring={"views": views, "payloads": kept, "dead letters": on_bus},
         )
 
 

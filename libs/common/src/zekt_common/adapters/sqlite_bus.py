@@ -22,11 +22,13 @@ from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS, Subscription
 from zekt_common.envelope import encode
 from zekt_common.errors import LockLost, MessageTooLarge, UnknownSubscription
 from zekt_common.ports.bus import EVERYONE, DeadLetter, OutgoingMessage, ReceivedMessage, Receiver
+from zekt_common.ports.payloads import RETENTION
 
 __all__ = ["BUS_TABLES", "MAX_MESSAGE_BYTES", "SqliteBus", "SqliteReceiver"]
 
 MAX_MESSAGE_BYTES = 256 * 1024
 LONGEST_LOOK_S = 0.25
+DEAD_LETTERS_KEPT = RETENTION
 
 _AVAILABLE = """
     SELECT EXISTS (SELECT 1 FROM messages WHERE subscription = ? AND due_at <= ? AND locked_until <= ?)
@@ -96,6 +98,13 @@ class SqliteBus:
             )
             for sequence, message_id, attempt, reason, at, body in rows
         ]
+
+    async def purge(self) -> int:
+        """Delete the dead letters that are older than the payloads they may speak of, a few at a time."""
+        purged, until = 0, to_micros(self._clock() - DEAD_LETTERS_KEPT)
+        while count := await self._database.write(writes.purge, until, durable=False):
+            purged += count
+        return purged
 
     def _known(self, topic: str, name: str) -> Subscription:
         try:

@@ -12,6 +12,7 @@ import msgspec
 from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.contracts.topology import DUPLICATE_WINDOW_S
 
+PURGED_PER_COMMIT = 500
 WINDOW_MICROS = int(DUPLICATE_WINDOW_S * 1_000_000)
 FORGOTTEN_PER_COMMIT = 2000
 
@@ -67,6 +68,10 @@ _LOCK = "UPDATE messages SET locked_until = ?, lock = ? WHERE sequence IN (SELEC
 _HELD = """
     SELECT json_group_array(wanted.key) FROM json_each(?) AS wanted CROSS JOIN messages
     ON sequence = wanted.value ->> 0 AND lock = wanted.value ->> 1 AND locked_until > wanted.value ->> 2
+"""
+_PURGE = """
+    DELETE FROM dead_letters
+    WHERE at <= ? AND sequence IN (SELECT sequence FROM dead_letters ORDER BY sequence LIMIT ?)
 """
 _DELETE = "DELETE FROM messages WHERE sequence IN (SELECT value ->> 0 FROM json_each(?))"
 _RENEW = "UPDATE messages SET locked_until = value ->> 1 FROM json_each(?) WHERE sequence = value ->> 0"
@@ -225,3 +230,8 @@ def _seen(connection: sqlite3.Connection, topic: str, batch: Sequence[Publicatio
 
 def _json(content: Any) -> str:
     return msgspec.json.encode(content).decode()
+
+
+def purge(connection: sqlite3.Connection, batch: Sequence[int]) -> list[int]:
+    """Delete some dead letters up to each of these times and return how many."""
+    return [connection.execute(_PURGE, (until, PURGED_PER_COMMIT)).rowcount for until in batch]

@@ -2,6 +2,7 @@
 
 from zekt_common.ports.bus import Bus, OutgoingMessage, ReceivedMessage, Receiver
 from zekt_common.ports.event_store import EventStore, FeedPage
+from zekt_common.ports.expiring import Expiring
 from zekt_common.ports.keys import DataKey, Keys
 from zekt_common.ports.leases import Leases
 from zekt_common.ports.payloads import PayloadRef, Payloads
@@ -12,6 +13,7 @@ __all__ = [
     "DataKey",
     "Document",
     "EventStore",
+    "Expiring",
     "FeedPage",
     "Keys",
     "Leases",
