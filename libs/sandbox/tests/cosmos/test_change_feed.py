@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -86,6 +87,14 @@ async def test_a_feed_can_start_now(container: ContainerProxy, fill: Any) -> Non
     continuation = container.client_connection.last_response_headers["etag"]
     await container.create_item({"id": "4", "stream": "a", "n": 4})
     found, _ = await changes(container, continuation=continuation)
+    assert [n for _, n, _ in found] == [4]
+
+
+async def test_a_feed_can_start_at_a_time(container: ContainerProxy, fill: Any, sandbox: CosmosSandbox) -> None:
+    await fill("a", count=3)
+    sandbox.clock.advance(3600)
+    await container.create_item({"id": "4", "stream": "a", "n": 4})
+    found, _ = await changes(container, partition_key="a", start_time=datetime.now(UTC) + timedelta(minutes=30))
     assert [n for _, n, _ in found] == [4]
 
 

@@ -14,7 +14,7 @@ PREFIX = "/_faults"
 
 async def control(sandbox: CosmosSandbox, request: web.BaseRequest) -> web.Response:
     """Carry out one control; a refused one is answered 400 with the reason."""
-    handler = _HANDLERS.get((request.method, request.path))
+    handler = ROUTES.get((request.method, request.path))
     if handler is None:
         return web.json_response({"error": "unknown", "detail": "no such control"}, status=404)
     try:
@@ -62,7 +62,7 @@ def _set_write_regions(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str
     return {}
 
 
-_HANDLERS: dict[tuple[str, str], Callable[[CosmosSandbox, dict[str, Any]], dict[str, Any]]] = {
+ROUTES: dict[tuple[str, str], Callable[[CosmosSandbox, dict[str, Any]], dict[str, Any]]] = {
     ("GET", PREFIX): _show,
     ("POST", PREFIX): _add,
     ("DELETE", PREFIX): _clear,
@@ -71,3 +71,4 @@ _HANDLERS: dict[tuple[str, str], Callable[[CosmosSandbox, dict[str, Any]], dict[
     ("POST", f"{PREFIX}/clock"): _advance_clock,
     ("PUT", f"{PREFIX}/write_regions"): _set_write_regions,
 }
+"""What each control does, by method and path."""
