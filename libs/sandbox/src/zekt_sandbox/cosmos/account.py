@@ -1,7 +1,7 @@
 """The account: its databases, their containers, and the regions it says it writes to."""
 
 import itertools
-from typing import Any
+from typing import Any, TypeVar
 
 from zekt_sandbox.cosmos.clock import Clock
 from zekt_sandbox.cosmos.containers import Container
@@ -21,6 +21,9 @@ class Database:
         self.container_numbers = itertools.count(1)
         own = {"_rid": self.rid, "_self": f"dbs/{self.rid}/", "_etag": new_etag(), "_ts": int(clock.now())}
         self.properties: dict[str, Any] = {"id": name, **own, "_colls": "colls/", "_users": "users/"}
+
+
+R = TypeVar("R", Database, Container)
 
 
 class Account:
@@ -88,7 +91,7 @@ class Account:
         Raises:
             CosmosError: 404.
         """
-        found = self.databases.get(name) or next((db for db in self.databases.values() if db.rid == name), None)
+        found = _addressed(self.databases, name)
         if found is None:
             raise not_found()
         return found
@@ -99,10 +102,15 @@ class Account:
         Raises:
             CosmosError: 404, the container is missing; with substatus 1003, its database is.
         """
-        owner = self.databases.get(database) or next((db for db in self.databases.values() if db.rid == database), None)
+        owner = _addressed(self.databases, database)
         if owner is None:
             raise owner_not_found()
-        found = owner.containers.get(name) or next((c for c in owner.containers.values() if c.rid == name), None)
+        found = _addressed(owner.containers, name)
         if found is None:
             raise not_found()
         return found
+
+
+def _addressed(resources: dict[str, R], name: str) -> R | None:
+    """SDKs address by id or by `_rid`."""
+    return resources.get(name) or next((each for each in resources.values() if each.rid == name), None)

@@ -56,16 +56,19 @@ class _Query:
     parameters: dict[str, Any]
 
     def rows(self, *, continued: bool) -> list[Row[Item]]:
-        """The whole ordered result; the one of the page before, as long as it still holds."""
-        kept = self.container.results
-        key = (self.text, encode(self.parameters), self.scope.identity, self.container.changes)
-        rows: list[Row[Item]] | None = kept.get(key) if continued else None
-        if rows is None:
-            rows = self.select.run(self.scope.items(), self.parameters)
-            if len(kept) >= _KEPT_RESULTS:
-                kept.clear()
-            kept[key] = rows
-        return rows
+        """The whole ordered result; for a further page the one that was kept, as long as it still holds."""
+        kept: list[Row[Item]] | None = self.container.results.get(self._identity()) if continued else None
+        return self.select.run(self.scope.items(), self.parameters) if kept is None else kept
+
+    def keep(self, rows: list[Row[Item]]) -> None:
+        """Remember the result for the pages to come."""
+        results = self.container.results
+        if len(results) >= _KEPT_RESULTS:
+            results.clear()
+        results[self._identity()] = rows
+
+    def _identity(self) -> tuple[Any, ...]:
+        return self.text, encode(self.parameters), self.scope.identity, self.container.changes
 
     def texts(self, rows: list[Row[Item]]) -> tuple[list[str], int]:
         """As many rows as a page can hold, and how many rows these took; an expired item leaves no text."""
@@ -99,6 +102,7 @@ def _page(container: Container, call: Call, body: Any) -> Answer:
     texts, taken = query.texts(rows[start : start + page_size(call.headers)])
     headers = {"x-ms-item-count": str(len(texts)), **charge(2.3 + 0.25 * len(texts))}
     if (end := start + taken) < len(rows):
+        query.keep(rows)
         headers["x-ms-continuation"] = _continuation(rows[end - 1], end)
     if query.scope.key_range is not None:
         headers |= session(container, query.scope.key_range)
