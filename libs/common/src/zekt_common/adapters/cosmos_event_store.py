@@ -30,6 +30,7 @@ from zekt_common.ports.event_store import FeedPage
 
 ATTEMPTS: Final = 3
 LARGEST_APPEND: Final = 99
+LARGEST_APPEND_BYTES: Final = 2_000_000
 _VERSION_DIGITS: Final = 10
 _STREAM: Final = "SELECT c.event FROM c WHERE c.version > @after ORDER BY c.version"
 _HEAD: Final = "SELECT VALUE c.version FROM c ORDER BY c.version DESC"
@@ -52,9 +53,8 @@ class CosmosEventStore:
         check_stream(stream)
         if not events:
             return []
-        if len(events) > LARGEST_APPEND:
-            raise AppendTooLarge(f"{stream}: {len(events)} events in one append are over {LARGEST_APPEND}")
         append = _Append(stream, expected_version, [encode_event(event) for event in events])
+        append.check_size()
         envelopes = await self._commit_in_time(append)
         self._times.note(envelopes[-1])
         self._feed.wake()
@@ -106,7 +106,7 @@ class CosmosEventStore:
             if refused.status in (EXISTS, FOUND_NOT):
                 return await self._stored_or_conflict(append)
             if refused.status == TOO_LARGE:
-                raise AppendTooLarge(f"{append.stream}: an append is over Cosmos DB's limit of 2 MB") from None
+                raise _too_many_bytes(append.stream) from None
             raise
         self._times.check(envelopes[-1], answers[-1])
         return envelopes
@@ -138,6 +138,12 @@ class _Append:
         self.commitid = new_commit_id()
         self._events = events
 
+    def check_size(self) -> None:
+        if len(self._events) > LARGEST_APPEND:
+            raise AppendTooLarge(f"{self.stream}: {len(self._events)} events in one append are over {LARGEST_APPEND}")
+        if sum(len(event.data) for event in self._events) > LARGEST_APPEND_BYTES:
+            raise _too_many_bytes(self.stream)
+
     def sealed(self, time: datetime) -> list[Envelope]:
         return [
             seal_encoded(event, stream=self.stream, version=version, commitid=self.commitid, time=time)
@@ -147,6 +153,10 @@ class _Append:
     def operations(self, envelopes: Sequence[Envelope]) -> list[Operation]:
         guard: list[Operation] = [("read", (item_id(self.expected_version),), {})] if self.expected_version else []
         return [*guard, *(("create", (event_item(envelope),), {}) for envelope in envelopes)]
+
+
+def _too_many_bytes(stream: str) -> AppendTooLarge:
+    return AppendTooLarge(f"{stream}: an append is over Cosmos DB's limit of 2 MB: keep what is large as a payload")
 
 
 def item_id(version: int) -> str:
