@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from libs.common.tests.cosmos.account import SERVICE, open_provisioned
+from libs.common.tests.servicebus.standin import connection_to, namespace, serving
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
@@ -20,8 +21,10 @@ from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.adapters.servicebus_bus import open_servicebus_bus
 from zekt_common.clock import Clock
 from zekt_sandbox.azurite import Azurite
+from zekt_sandbox.servicebus.namespace import Namespace
 
 ANY_CLOCK = Timing(clock_off_s=timedelta(days=1000).total_seconds())
 SUITES = {
@@ -33,6 +36,10 @@ SUITES = {
     "test_leases",
 }
 BLOB_SUITES = {"test_payloads"}
+BUS_SUITES = {"test_bus", "test_bus_settlement", "test_bus_model"}
+LOOK_S = 0.2
+
+_namespaces: dict[Path, Namespace] = {}
 
 
 @asynccontextmanager
@@ -62,6 +69,18 @@ async def open_azure_with_blobs(
     ):
         await container.ensure()
         yield replace(backend, payloads=BlobPayloads(container, backend.keys, clock=clock))
+
+
+@asynccontextmanager
+async def open_azure_with_bus(directory: Path, clock: Clock) -> AsyncIterator[Backend]:
+    """Open a namespace that belongs to the directory, beside SQLite; looks last until a busy machine has answered."""
+    entities = _namespaces.setdefault(directory, namespace(clock))
+    async with (
+        open_backend(directory, SERVICE, clock=clock) as embedded,
+        serving(entities) as sandbox,
+        open_servicebus_bus(connection_to(sandbox), clock=clock, look_s=LOOK_S) as bus,
+    ):
+        yield replace(embedded, bus=bus)
 
 
 def _name(directory: Path) -> str:

@@ -9,7 +9,14 @@ from typing import ClassVar
 
 import pytest
 from libs.common.tests.azure.azurite import azurite_or_skip
-from libs.common.tests.contracts.azure_engine import BLOB_SUITES, SUITES, open_azure, open_azure_with_blobs
+from libs.common.tests.contracts.azure_engine import (
+    BLOB_SUITES,
+    BUS_SUITES,
+    SUITES,
+    open_azure,
+    open_azure_with_blobs,
+    open_azure_with_bus,
+)
 from libs.common.tests.cosmos.account import account_process
 
 from zekt_common.adapters.cosmos_client import CosmosConnection
@@ -29,9 +36,13 @@ def open_sqlite_with_writers(directory: Path, clock: Clock) -> AbstractAsyncCont
     return open_backend(directory, "ingress", clock=clock, writer_process=True)
 
 
-AZURE, AZURE_WITH_BLOBS = "azure", "azure-blobs"
+AZURE, AZURE_WITH_BLOBS, AZURE_WITH_BUS = "azure", "azure-blobs", "azure-bus"
 WITH_WRITERS = "sqlite-writers"
-ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite, WITH_WRITERS: open_sqlite_with_writers}
+ENGINES: dict[str, OpenEngine] = {
+    "sqlite": open_sqlite,
+    WITH_WRITERS: open_sqlite_with_writers,
+    AZURE_WITH_BUS: open_azure_with_bus,
+}
 COMMITTED_BY_WRITERS = {"test_event_store", "test_views", "test_payloads", "test_survival"}
 
 
@@ -39,7 +50,9 @@ class ManualClock:
     """A clock that stands still until told."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        tomorrow = datetime.now(UTC) + timedelta(days=1)  # a lock that ends then has not expired for a vendor's client
+        self.now = tomorrow.replace(microsecond=0)
+        self.followers: list[Callable[[], None]] = []
 
     def __call__(self) -> datetime:
         return self.now
@@ -50,6 +63,8 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        for follow in self.followers:
+            follow()
 
 
 class Noted(Event, frozen=True, kw_only=True):
@@ -77,8 +92,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each suite over every engine, but over writer processes only what they commit: starting them takes long."""
     if "engine" in metafunc.fixturenames:
         module = metafunc.module.__name__.rpartition(".")[2]
-        engines = [name for name in ENGINES if name != WITH_WRITERS or module in COMMITTED_BY_WRITERS]
-        engines += [AZURE] * (module in SUITES) + [AZURE_WITH_BLOBS] * (module in BLOB_SUITES)
+        engines = ["sqlite"] + [WITH_WRITERS] * (module in COMMITTED_BY_WRITERS) + [AZURE] * (module in SUITES)
+        engines += [AZURE_WITH_BLOBS] * (module in BLOB_SUITES) + [AZURE_WITH_BUS] * (module in BUS_SUITES)
         metafunc.parametrize("engine", engines, scope="session")
 
 

@@ -53,11 +53,13 @@ class Machine:
                 self.messages.append(Expected(id_, self.published, self.now))
 
     async def receive(self, limit: int, _: int) -> None:
+        """Whatever is free comes, oldest first; engines differ in the order of those that became due at once."""
         got = await self.receiver.receive(limit, timeout_s=0)
-        free = [each for each in self.messages if each.due <= self.now and each.locked_until <= self.now]
-        expected = sorted(free, key=lambda each: (each.due, each.place))[:limit]
-        assert [(each.message_id, each.attempt) for each in got] == [(each.id, each.attempt) for each in expected]
-        for message, model in zip(got, expected, strict=True):
+        free = sorted((each for each in self.messages if self._is_free(each)), key=lambda each: (each.due, each.place))
+        assert len(got) == min(limit, len(free))
+        for message, due in zip(got, [each.due for each in free], strict=False):
+            model = next(each for each in free if (each.id, each.attempt, each.due) == (*_identity(message), due))
+            free.remove(model)
             model.held, model.locked_until = message, self.now + LOCK_S
             self.received.append((message, model))
 
@@ -120,8 +122,15 @@ class Machine:
         with pytest.raises(LockLost):
             await act(message)
 
+    def _is_free(self, model: Expected) -> bool:
+        return model.due <= self.now and model.locked_until <= self.now
+
     def _holds(self, message: ReceivedMessage, model: Expected) -> bool:
         return model in self.messages and model.held is message and model.locked_until > self.now
+
+
+def _identity(message: ReceivedMessage) -> tuple[str, int]:
+    return message.message_id, message.attempt
 
 
 STEPS = ["publish", "publish", "receive", "receive", "complete", "retry", "dead_letter", "renew", "release", "advance"]
@@ -129,12 +138,21 @@ STEPS = ["publish", "publish", "receive", "receive", "complete", "retry", "dead_
 step = st.tuples(st.sampled_from(STEPS), st.integers(0, 12), st.integers(1, 6))
 
 
-@settings(max_examples=60, deadline=None)
-@given(steps=st.lists(step, max_size=40))
+@pytest.fixture
+def examples(engine: str) -> int:
+    """How many runs of random steps an engine can be given in reasonable time."""
+    return 60 if engine == "sqlite" else 8
+
+
 def test_the_bus_agrees_with_a_model(
-    open_engine: Any, manual_clock: Any, envelope: Callable[..., Envelope], steps: list[tuple[str, int, int]]
+    open_engine: Any, manual_clock: Any, envelope: Callable[..., Envelope], examples: int
 ) -> None:
-    async def scenario() -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(steps=st.lists(step, max_size=40))
+    def agrees(steps: list[tuple[str, int, int]]) -> None:
+        asyncio.run(scenario(steps))
+
+    async def scenario(steps: list[tuple[str, int, int]]) -> None:
         clock = manual_clock()
         with TemporaryDirectory() as directory:
             async with open_engine(Path(directory), clock) as backend:
@@ -143,4 +161,4 @@ def test_the_bus_agrees_with_a_model(
                     await getattr(machine, name)(first, second)
                 await machine.finish()
 
-    asyncio.run(scenario())
+    agrees()

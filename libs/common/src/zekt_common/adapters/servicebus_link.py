@@ -136,7 +136,7 @@ class SubscriptionLink:
             self._fail(error)
 
     async def _operate(self) -> None:
-        """Do together what was asked, the first about each message, and what breaks the link once more over a new one."""
+        """Do together what was asked, the first about each message; what breaks the link, once more over a new one."""
         turn = self._take_turn()
         if not turn or await self._run(turn) is None:
             return
