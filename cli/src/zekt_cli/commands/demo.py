@@ -20,9 +20,12 @@ from zekt_cli.tracing.show import trace_rows
 
 
 @click.command("demo")
+@click.option(
+    "--backend", type=click.Choice(["sqlite", "azure"]), default="sqlite", show_default=True, help="The engine."
+)
 @click.option("--keep", is_flag=True, help="Leave it running afterwards, to look around, until Ctrl-C.")
 @options.as_json
-def command(*, keep: bool, as_json: bool) -> None:
+def command(*, backend: str, keep: bool, as_json: bool) -> None:
     """Run the main job on real input and verify it, on free ports and in a directory that is gone afterwards.
 
     Onboards a provider and two consumers at a stand-in for GitHub, posts a message with a signed OIDC token, sends a
@@ -31,7 +34,7 @@ def command(*, keep: bool, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, _exit)
     narrator = Narrator(console(quiet=as_json))
     try:
-        result = _play(narrator, keep=keep)
+        result = _play(narrator, backend=backend, keep=keep)
     except (CheckFailed, CommandFailed) as error:
         narrator.failed(str(error))
         raise CommandFailed(Exit.CHECK_FAILED, f"the demo's check failed: {error}") from error
@@ -39,10 +42,10 @@ def command(*, keep: bool, as_json: bool) -> None:
         print_json(result)
 
 
-def _play(narrator: Narrator, *, keep: bool) -> dict[str, Any]:
+def _play(narrator: Narrator, *, backend: str, keep: bool) -> dict[str, Any]:
     started = time.monotonic()
     narrator.title()
-    with running_suite() as demo:
+    with running_suite(backend) as demo:
         result = _tell(narrator, Story(demo))
         took_s = round(time.monotonic() - started, 3)
         narrator.end(result["checks"], took_s)

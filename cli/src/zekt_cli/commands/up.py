@@ -14,6 +14,7 @@ from zekt_cli.hosting.ports import read_host, urls_of, with_ports
 from zekt_cli.hosting.sandbox import StandIn, stand_in
 from zekt_cli.output import print_line
 from zekt_cli.suite import SANDBOX_FILE, SUITE_FILE, SuiteState
+from zekt_common.adapters.backend_settings import BACKEND
 from zekt_common.errors import SettingsError, ZektError
 from zekt_common.kit.settings import HostSettings
 
@@ -22,7 +23,12 @@ from zekt_common.kit.settings import HostSettings
 @click.option("--host", help="The address to listen on [env: ZEKT_HOST; default: 127.0.0.1].")
 @click.option("--port", type=click.IntRange(0, 65535), help="The public port [env: ZEKT_PORT; default: 8080].")
 @click.option("--internal-port", type=click.IntRange(0, 65535), help="[env: ZEKT_INTERNAL_PORT; default: 8079].")
-@click.option("--sandbox", is_flag=True, help="Also start a stand-in for GitHub and use it.")
+@click.option(
+    "--backend",
+    type=click.Choice(["sqlite", "azure"]),
+    help="The engine [env: ZEKT_BACKEND; default: sqlite]. For azure see docs/azure.md.",
+)
+@click.option("--sandbox", is_flag=True, help="Also start stand-ins and use them: GitHub, and Azure's services.")
 @click.option(
     "--sandbox-port",
     type=click.IntRange(0, 65535),
@@ -61,10 +67,23 @@ def _run(env: dict[str, str], resources: ExitStack, *, sandbox_port: int | None,
         starting = resources.enter_context(stand_in(settings.data_dir, sandbox_port, hook, env))
     from zekt_cli.hosting import suite  # noqa: PLC0415 - four services are imported while the stand-in starts
 
-    github = starting.ready() if starting else None
     defaults = {"ZEKT_IDENTITY_URL": urls.internal, "ZEKT_PUBLIC_URL": urls.public}
+    if env.get(BACKEND, "").strip() == "azure":
+        env = _on_azure(env, resources, settings.data_dir, sandbox=starting is not None)
+    github = starting.ready() if starting else None
     env = _with_defaults(env, defaults | (github.settings() if github else {}))
     suite.run(suite.build(env), settings, on_ready=_on_ready(settings, github, as_json=as_json), env=env)
+
+
+def _on_azure(env: Mapping[str, str], resources: ExitStack, data_dir: Path, *, sandbox: bool) -> dict[str, str]:
+    """Return the environment with a master key of the data directory's, and with stand-ins if there are to be any."""
+    from zekt_cli.hosting import azure  # noqa: PLC0415 - what one machine never needs
+
+    made = azure.stand_ins(resources, data_dir, env) if sandbox else {}
+    env = _with_defaults(env, azure.master_key_file(data_dir) | made)
+    if made:
+        azure.provision(env, made)
+    return env
 
 
 def _with_defaults(env: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:

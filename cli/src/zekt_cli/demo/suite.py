@@ -30,15 +30,15 @@ class DemoSuite:
 
 
 @contextmanager
-def running_suite() -> Iterator[DemoSuite]:
-    """Run `zekt up --sandbox` until the block ends, however it ends.
+def running_suite(backend: str = "sqlite") -> Iterator[DemoSuite]:
+    """Run `zekt up --sandbox` on an engine until the block ends, however it ends.
 
     Raises:
         CheckFailed: it does not become ready; the message is the last that it said.
     """
     with tempfile.TemporaryDirectory(prefix="zekt-demo-") as directory:
         data_dir, log = Path(directory) / "data", Path(directory) / "suite.log"
-        arguments = ["zekt_cli", "up", "--sandbox", "--json"]
+        arguments = ["zekt_cli", "up", "--backend", backend, "--sandbox", "--json"]
         with child(arguments, log=log, ends_within_s=ENDS_WITHIN_S, env=_environment(data_dir)) as started:
             _await_ready(started)
             sandbox = msgspec.json.decode((data_dir / SANDBOX_FILE).read_bytes())

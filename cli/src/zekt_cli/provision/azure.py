@@ -1,6 +1,6 @@
 """Provisioning the three services together: everything is planned, and refused if need be, before the first change."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -19,8 +19,10 @@ EMULATOR: Final = "usedevelopmentemulator=true"
 Plan = Callable[[], Awaitable[Sequence[Change]]]
 
 
-async def provision(ways: AzureConnections, *, dry_run: bool, max_ru: int | None = None) -> Sequence[Change]:
-    """Make what is missing, unless `dry_run`, and return it.
+async def provision(
+    ways: AzureConnections, *, dry_run: bool, max_ru: int | None = None, only: Collection[str] = ()
+) -> Sequence[Change]:
+    """Make what is missing, unless `dry_run`, and return it; `only` where these settings lead, if there are any.
 
     The topics of a Service Bus emulator come from its Config.json, so they are left alone.
 
@@ -29,6 +31,7 @@ async def provision(ways: AzureConnections, *, dry_run: bool, max_ru: int | None
     """
     async with AsyncExitStack() as stack:
         plans = await _open(stack, ways, max_ru)
+        plans = {setting: plan for setting, plan in plans.items() if not only or setting in only}
         planned = await _planned(plans)
         if not dry_run:
             await _make(planned)
