@@ -2,7 +2,9 @@
 
 from zekt_sandbox.servicebus.entries import Counts
 from zekt_sandbox.servicebus.errors import ConfigError, InvalidControlError, NotLoopbackError
-from zekt_sandbox.servicebus.sandbox import AUDIENCE, DEFAULT_KEY, KEY_NAME, ServiceBusSandbox, serving
+from zekt_sandbox.servicebus.sandbox import ServiceBusSandbox
+from zekt_sandbox.servicebus.serving import serving
+from zekt_sandbox.servicebus.tokens import AUDIENCE, DEFAULT_KEY, KEY_NAME
 
 __all__ = [
     "AUDIENCE",

@@ -39,7 +39,10 @@ def _load_topic(namespace: Namespace, config: Mapping[str, Any]) -> None:
     detects = properties.get("RequiresDuplicateDetection", False)
     topic = namespace.add_topic(
         config["Name"],
-        TopicProperties(duplicate_window_s=durations.seconds(window) if detects else None, ttl_s=_ttl(properties)),
+        TopicProperties(
+            duplicate_window_s=durations.seconds(window) if detects else None,
+            ttl_s=durations.limited_seconds(properties.get("DefaultMessageTimeToLive")),
+        ),
     )
     for each in config.get("Subscriptions") or []:
         _load_subscription(topic, each)
@@ -50,7 +53,7 @@ def _load_subscription(topic: Topic, config: Mapping[str, Any]) -> None:
     queue = QueueProperties(
         lock_s=durations.seconds(properties.get("LockDuration") or _DEFAULT_LOCK),
         max_delivery_count=int(properties.get("MaxDeliveryCount") or _DEFAULT_DELIVERIES),
-        ttl_s=_ttl(properties),
+        ttl_s=durations.limited_seconds(properties.get("DefaultMessageTimeToLive")),
         dead_letters_expired=bool(properties.get("DeadLetteringOnMessageExpiration", False)),
     )
     rules = {rule["Name"]: _filter(rule["Properties"]) for rule in config.get("Rules") or []}
@@ -63,11 +66,6 @@ def _properties(config: Mapping[str, Any]) -> Mapping[str, Any]:
         if properties.get(name):
             raise ConfigError(f"{name} of {config['Name']!r} is not stood in for")
     return properties
-
-
-def _ttl(properties: Mapping[str, Any]) -> float | None:
-    ttl = properties.get("DefaultMessageTimeToLive")
-    return durations.seconds(ttl) if ttl else None
 
 
 def _filter(properties: Mapping[str, Any]) -> Filter:

@@ -5,6 +5,11 @@ import re
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 _UNITS_S = (86400, 3600, 60, 1)
 
+UNLIMITED = "P10675199DT2H48M5.4775807S"
+"""The longest duration there is, which Service Bus writes for none."""
+
+_UNLIMITED_S = 10675199 * 86400
+
 
 def seconds(duration: str) -> float:
     """Return how many seconds it is.
@@ -26,3 +31,13 @@ def duration(seconds: float) -> str:
     time = "".join(f"{count:g}{unit}" for count, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if count)
     date = f"{days:g}D" if days else ""
     return f"P{date}T{time}" if time else f"P{date}" if date else "PT0S"
+
+
+def limited_seconds(duration: str | None) -> float | None:
+    """Return how many seconds a duration is, None where it is left out or the longest there is.
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    length_s = seconds(duration) if duration else _UNLIMITED_S
+    return length_s if length_s < _UNLIMITED_S else None

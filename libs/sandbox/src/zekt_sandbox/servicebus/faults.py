@@ -71,5 +71,5 @@ class Faults:
 
 def _checked(count: int | None) -> int | None:
     if count is not None and count < 0:
-        raise InvalidControlError("a count is not negative")
+        raise InvalidControlError("a count is zero or more")
     return count

@@ -1,34 +1,26 @@
-"""`serving`: a Service Bus namespace on a loopback port, with its controls as methods. For tests and local trials."""
+"""A running Service Bus namespace, with its controls as methods."""
 
 import asyncio
-import base64
-import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, TypedDict, Unpack
+from dataclasses import asdict
+from typing import Any
 
-from zekt_sandbox.servicebus import config as emulator_config
-from zekt_sandbox.servicebus.amqp.connection import Connection
 from zekt_sandbox.servicebus.broker import ServiceBusBroker
 from zekt_sandbox.servicebus.clock import Clock
 from zekt_sandbox.servicebus.entries import Counts
-from zekt_sandbox.servicebus.faults import Faults
 from zekt_sandbox.servicebus.listener import Listener
-from zekt_sandbox.servicebus.namespace import Namespace
-from zekt_sandbox.servicebus.tokens import Authorizer
-
-KEY_NAME = "RootManageSharedAccessKey"
-DEFAULT_KEY = base64.b64encode(b"zekt-sandbox: tests, local trials").decode()
-"""The shared key of a stand-in that was given none; everyone knows it."""
-
-AUDIENCE = "https://servicebus.azure.net/"
-"""The audience of the tokens that Entra ID issues for Service Bus."""
+from zekt_sandbox.servicebus.tokens import KEY_NAME
+from zekt_sandbox.servicebus.topic import Topic
 
 
 class ServiceBusSandbox:
-    """A running namespace; `faults` are its switches and `clock` decides what is due and what has expired."""
+    """A running namespace; `faults` are its switches and `clock` decides what is due and what has expired.
+
+    `control_port` and `administration_port` are None unless they were asked for.
+    """
 
     def __init__(self, broker: ServiceBusBroker, clock: Clock, listener: Listener, host: str, key: str) -> None:
+        self.control_port: int | None = None
+        self.administration_port: int | None = None
         self.faults = broker.faults
         self.clock = clock
         self.namespace = broker.namespace
@@ -44,11 +36,19 @@ class ServiceBusSandbox:
         return self._listener.port
 
     @property
+    def endpoint(self) -> str:
+        """What the SDK takes as `custom_endpoint_address`, over TLS."""
+        return f"sb://{self.host}:{self.port}"
+
+    @property
     def connection_string(self) -> str:
-        """What the SDK takes, over plain TCP as with the official emulator."""
-        endpoint = f"Endpoint=sb://{self.host}:{self.port}"
-        key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={self.key}"
-        return f"{endpoint};{key};UseDevelopmentEmulator=true;"
+        """What the SDK takes over plain TCP, as with the official emulator."""
+        return f"{self._with_key(self.port)}UseDevelopmentEmulator=true;"
+
+    @property
+    def administration_connection_string(self) -> str | None:
+        """What the SDK's administration client takes, which always speaks https."""
+        return None if self.administration_port is None else self._with_key(self.administration_port)
 
     @property
     def token_claims(self) -> list[dict[str, Any]]:
@@ -68,6 +68,15 @@ class ServiceBusSandbox:
         """
         found = self.namespace.subscription(topic, subscription)
         return found.counts(self.namespace.topic(topic).scheduled_for(found))
+
+    def view(self) -> dict[str, Any]:
+        """Connections, faults and counts, as the controls show them."""
+        topics = {topic.name: self._view_of(topic) for topic in self.namespace.topics.values()}
+        return {"connections": self.connection_count, "faults": asdict(self.faults), "topics": topics}
+
+    def _view_of(self, topic: Topic) -> dict[str, Any]:
+        subscriptions = {each.name: asdict(self.counts(topic.name, each.name)) for each in topic.subscriptions.values()}
+        return {"received": topic.received, "duplicates": topic.duplicates, "subscriptions": subscriptions}
 
     def drop_connections(self) -> None:
         """Cut every connection now, with nothing said."""
@@ -101,6 +110,10 @@ class ServiceBusSandbox:
         self._broker.drop_connections()
         self.clock.stop()
 
+    def _with_key(self, port: int) -> str:
+        key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={self.key}"
+        return f"Endpoint=sb://{self.host}:{port};{key};"
+
     async def _reopen_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self._listener.open()
@@ -109,38 +122,3 @@ class ServiceBusSandbox:
         if self._reopening is not None:
             self._reopening.cancel()
             self._reopening = None
-
-
-class ServiceBusOptions(TypedDict, total=False):
-    """How a stand-in starts: on a free port and with a well-known key.
-
-    Entra ID tokens are refused unless `token_audience` says whom they must be meant for; `tls` serves amqps, without
-    which the SDK sends no tokens.
-    """
-
-    host: str
-    port: int
-    key: str
-    token_audience: str | None
-    tls: ssl.SSLContext | None
-
-
-@asynccontextmanager
-async def serving(config: Mapping[str, Any], **options: Unpack[ServiceBusOptions]) -> AsyncIterator[ServiceBusSandbox]:
-    """Listen until the context ends, with the topics of the official emulator's Config.json.
-
-    Raises:
-        ConfigError: the configuration is not understood, or asks for what is not stood in for.
-        NotLoopbackError: the host is not a loopback address.
-    """
-    clock, key, host = Clock(), options.get("key", DEFAULT_KEY), options.get("host", "127.0.0.1")
-    namespace = Namespace(clock)
-    emulator_config.load(namespace, config)
-    broker = ServiceBusBroker(namespace, Authorizer(KEY_NAME, key, options.get("token_audience")), Faults())
-    listener = Listener(host, options.get("port", 0), lambda: Connection(broker), options.get("tls"))
-    sandbox = ServiceBusSandbox(broker, clock, listener, host, key)
-    try:
-        await listener.open()
-        yield sandbox
-    finally:
-        sandbox.stop()

@@ -5,13 +5,20 @@ import hashlib
 import hmac
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
 import jwt
 
 from zekt_sandbox.servicebus.errors import unauthorized
 from zekt_sandbox.servicebus.namespace import entity_path
+
+KEY_NAME: Final = "RootManageSharedAccessKey"
+DEFAULT_KEY: Final = base64.b64encode(b"zekt-sandbox: tests, local trials").decode()
+"""The shared key of a stand-in that was given none; everyone knows it."""
+
+AUDIENCE: Final = "https://servicebus.azure.net/"
+"""The audience of the tokens that Entra ID issues for Service Bus."""
 
 _SAS = "SharedAccessSignature "
 _KEPT_CLAIMS = 1000
@@ -20,8 +27,7 @@ _KEPT_CLAIMS = 1000
 class Authorizer:
     """Checks tokens; `claims` keeps what presented Entra ID tokens said, never the tokens."""
 
-    def __init__(self, key_name: str, key: str, audience: str | None = None) -> None:
-        self._key_name = key_name
+    def __init__(self, key: str, audience: str | None = None) -> None:
         self._key = key.encode()
         self._audience = audience
         self.claims: deque[dict[str, Any]] = deque(maxlen=_KEPT_CLAIMS)
@@ -39,7 +45,7 @@ class Authorizer:
 
     def _check_signature(self, fields: str, resource: str) -> None:
         signed = {name: values[0] for name, values in parse_qs(fields).items()}
-        if signed.get("skn") != self._key_name or signed.keys() < {"sr", "sig", "se"}:
+        if signed.get("skn") != KEY_NAME or signed.keys() < {"sr", "sig", "se"}:
             raise unauthorized("InvalidSignature: The token has an invalid signature.")
         expected = (self._signature(f"{raw}\n{signed['se']}") for raw in _raw_resources(fields))
         if not any(hmac.compare_digest(each, signed["sig"].encode()) for each in expected):
