@@ -35,10 +35,9 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
 
 
 async def test_concurrent_writes_share_commits(database: SqliteDatabase) -> None:
-    before = database.revision
-    await asyncio.gather(*(database.write(insert, n) for n in range(200)))
+    await asyncio.gather(*(database.write(insert, n, news=["notes"]) for n in range(200)))
     assert len(database.query("SELECT n FROM numbers")) == 200
-    assert database.revision - before < 50
+    assert 0 < database.revision("notes") < 50
 
 
 async def test_a_write_that_fails_alone_leaves_its_companions_committed(database: SqliteDatabase) -> None:
@@ -71,14 +70,20 @@ async def test_writes_go_to_the_disk_unless_they_need_not(database: SqliteDataba
 
 
 async def test_a_waiter_wakes_on_a_commit_of_its_own_process(database: SqliteDatabase) -> None:
-    waiting = asyncio.create_task(database.wait(database.revision, timeout_s=10))
+    waiting = asyncio.create_task(database.wait("notes", database.revision("notes"), timeout_s=10))
     await asyncio.sleep(0)
-    await database.write(insert, 1)
+    await database.write(insert, 1, news=["notes"])
     assert await waiting
 
 
+async def test_a_waiter_sleeps_through_a_commit_that_is_no_news_of_its_topic(database: SqliteDatabase) -> None:
+    before = database.revision("notes")
+    await database.write(insert, 1, news=["others"])
+    assert database.revision("notes") == before
+
+
 async def test_a_waiter_wakes_on_a_commit_of_another_process(database: SqliteDatabase) -> None:
-    waiting = asyncio.create_task(database.wait(database.revision, timeout_s=10))
+    waiting = asyncio.create_task(database.wait("notes", database.revision("notes"), timeout_s=10))
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", OUTSIDER, str(database.path))
     assert await waiting
     assert await process.wait() == 0
@@ -86,9 +91,9 @@ async def test_a_waiter_wakes_on_a_commit_of_another_process(database: SqliteDat
 
 async def test_waiting_ends_at_its_time_out(database: SqliteDatabase) -> None:
     await database.write(insert, 1)
-    while await database.wait(database.revision, timeout_s=0.02):
+    while await database.wait("notes", database.revision("notes"), timeout_s=0.02):
         pass  # the poll may still be telling of our own commit
-    assert not await database.wait(database.revision, timeout_s=0.02)
+    assert not await database.wait("notes", database.revision("notes"), timeout_s=0.02)
 
 
 async def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:

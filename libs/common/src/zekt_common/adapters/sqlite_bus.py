@@ -72,7 +72,9 @@ class SqliteBus:
         now = to_micros(self._clock())
         addressed = [self._addressed(topic, message, now) for message in messages]
         if addressed:
-            await self._database.write(writes.publish, writes.Publication(topic, addressed, now), durable=False)
+            publication = writes.Publication(topic, addressed, now)
+            news = {subscription for message in addressed for subscription in message.subscriptions}
+            await self._database.write(writes.publish, publication, durable=False, news=news)
 
     async def sync(self) -> None:
         """Sync the file's log."""
@@ -149,17 +151,17 @@ class SqliteReceiver:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while True:
-            revision = self._database.revision
+            revision = self._database.revision(self._key)
             if self._is_available() and (received := await self._lock_or_release(max_messages)):
                 return received
             remaining_s = deadline - loop.time()
             if remaining_s <= 0:
                 return []
-            await self._database.wait(revision, min(remaining_s, self._next_in_s()))
+            await self._database.wait(self._key, revision, min(remaining_s, self._next_in_s()))
 
     async def complete(self, message: ReceivedMessage, /) -> None:
         """Delete the message's row."""
-        await self._settle(writes.complete, message, is_news=False)
+        await self._settle(writes.complete, message)
 
     async def retry(self, message: ReceivedMessage, /, *, after_s: float) -> None:
         """Turn the row into its own copy: next attempt, new id, due later."""
@@ -168,19 +170,22 @@ class SqliteReceiver:
 
     async def dead_letter(self, message: ReceivedMessage, reason: str, /) -> None:
         """Move the row to the dead letters."""
-        await self._settle(writes.bury, message, is_news=False, at=to_micros(self._clock()), text=reason)
+        await self._settle(writes.bury, message, at=to_micros(self._clock()), text=reason)
 
     async def renew(self, message: ReceivedMessage, /) -> datetime:
         """Move the lock's end."""
         end = self._lock_end()
-        await self._settle(writes.renew, message, is_news=False, at=to_micros(end))
+        await self._settle(writes.renew, message, at=to_micros(end))
         return end
 
     async def release(self, messages: Sequence[ReceivedMessage], /) -> None:
         """End the locks now: each message is at its old place again."""
         now = to_micros(self._clock())
         released = (writes.Settlement(message.sequence, message.lock, now) for message in messages)
-        await asyncio.gather(*(self._database.write(writes.release, each, durable=False) for each in released))
+        news = (self._key,)
+        await asyncio.gather(
+            *(self._database.write(writes.release, each, durable=False, news=news) for each in released)
+        )
 
     async def unsettled(self, subjects: Collection[str], /) -> set[str]:
         """Look the subjects up among this subscription's rows."""
@@ -223,7 +228,7 @@ class SqliteReceiver:
     async def _lock(self, limit: int) -> list[ReceivedMessage]:
         end, lock = self._lock_end(), secrets.token_hex(8)
         reception = writes.Reception(self._key, limit, to_micros(self._clock()), to_micros(end), lock)
-        rows = await self._database.write(writes.receive, reception, durable=False, is_news=False)
+        rows = await self._database.write(writes.receive, reception, durable=False)
         return [
             ReceivedMessage(
                 message_id=message_id,
@@ -241,12 +246,18 @@ class SqliteReceiver:
         apply: BatchWrite[writes.Settlement, bool],
         message: ReceivedMessage,
         *,
-        is_news: bool = True,
         at: int = 0,
         text: str = "",
     ) -> None:
         settlement = writes.Settlement(message.sequence, message.lock, to_micros(self._clock()), at, text)
-        if not await self._database.write(apply, settlement, durable=False, is_news=is_news):
+        held = await self._database.write(
+            apply,
+            settlement,
+            durable=False,
+            news=(self._key,) if apply is writes.retry else (),
+            is_patient=apply is writes.complete,
+        )
+        if not held:
             raise LockLost(f"the lock on {message.message_id} has expired or passed on: it will be received again")
 
 

@@ -5,7 +5,8 @@ While one commit is on its way to the disk the next batch gathers, so that many 
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,10 +36,11 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, reader: sqlite3.Connection) -> None:
         self.path = path
-        self.revision = 0
         self._reader = reader
         self._loop = asyncio.get_running_loop()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._revisions: Counter[str] = Counter()
+        self._others_revision = 0
+        self._waiters: dict[asyncio.Future[bool], str] = {}
         self._poll: asyncio.TimerHandle | None = None
         self._seen_version = 0
 
@@ -66,19 +68,26 @@ class SqliteDatabase:
         return database
 
     async def write(
-        self, apply: BatchWrite[Item, Result], item: Item, *, durable: bool = True, is_news: bool = True
+        self,
+        apply: BatchWrite[Item, Result],
+        item: Item,
+        *,
+        durable: bool = True,
+        news: Collection[str] = (),
+        is_patient: bool = False,
     ) -> Result:
         """Run `apply` over this item and its like in one transaction, and return this item's result once committed.
 
         `apply` answers an exception for an item that it refused without having written anything for it. Durable
         writes are on the disk when this returns; others survive the death of the process, and that of the machine
-        from the next durable write or `sync` on. What is no news wakes nobody who waits for a commit.
+        from the next durable write or `sync` on. Whoever waits for `news` is woken. A patient write may take some
+        milliseconds longer, to share another one's commit.
 
         Raises:
             StorageUnusable: the transaction failed (disk full, file gone, I/O error); nothing of it was kept.
         """
         done: asyncio.Future[Any] = self._loop.create_future()
-        self.writer.submit(Submission(Write(apply, item, durable), done, is_news))
+        self.writer.submit(Submission(Write(apply, item, durable), done, news, is_patient))
         result: Result = await done
         return result
 
@@ -99,25 +108,26 @@ class SqliteDatabase:
         with translated(self.path):
             return self._reader.execute(sql, parameters).fetchall()
 
-    async def wait(self, revision: int, timeout_s: float) -> bool:
-        """Return True once `revision` is no longer the current one: somebody, in any process, has committed.
+    def revision(self, topic: str) -> int:
+        """Return a number that changes with every commit that is news of `topic`, or may be: another process's."""
+        return self._revisions[topic] + self._others_revision
 
-        Read `self.revision` before looking at the data, so that a commit in between is not missed.
+    async def wait(self, topic: str, revision: int, timeout_s: float) -> bool:
+        """Return True once `revision` is no longer the topic's: somebody, in any process, has committed.
+
+        Read the revision before looking at the data, so that a commit in between is not missed.
         """
-        if self.revision != revision:
+        if self.revision(topic) != revision:
             return True
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.append(waiter)
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiters[waiter] = topic
         self._poll = self._poll or self._loop.call_later(POLL_S, self._look)
+        timer = self._loop.call_later(timeout_s, _answer, waiter, False)  # noqa: FBT003 - what `wait` returns
         try:
-            async with asyncio.timeout(timeout_s):
-                await waiter
-        except TimeoutError:
-            return False
+            return await waiter
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-        return True
+            timer.cancel()
+            del self._waiters[waiter]
 
     async def close(self) -> None:
         """Finish what was submitted, then close the file."""
@@ -137,9 +147,11 @@ class SqliteDatabase:
                 done.set_exception(result)
             else:
                 done.set_result(result)
-        if any(submission.is_news for submission in submissions):
+        topics = {topic for submission in submissions for topic in submission.news}
+        if topics:
             self._has_changed()  # our own commits wake once, here, and not again at the next look
-            self._wake()
+            self._revisions.update(topics)
+            self._wake(topics)
 
     async def _start(self, committer: Committer, *, secure_delete: bool) -> Writer:
         match committer:
@@ -153,16 +165,16 @@ class SqliteDatabase:
                 await writer.start()
                 return writer
 
-    def _wake(self) -> None:
-        self.revision += 1
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _wake(self, topics: Collection[str] | None = None) -> None:
+        """Wake those who wait for one of the topics, or all."""
+        for waiter, topic in list(self._waiters.items()):
+            if topics is None or topic in topics:
+                _answer(waiter, True)  # noqa: FBT003 - what `wait` returns
 
     def _look(self) -> None:
         """See whether another process has committed; look again while somebody waits."""
         if self._has_changed():
+            self._others_revision += 1
             self._wake()
         self._poll = self._loop.call_later(POLL_S, self._look) if self._waiters else None
 
@@ -174,3 +186,8 @@ class SqliteDatabase:
             return False
         changed, self._seen_version = version != self._seen_version, version
         return changed
+
+
+def _answer(waiter: asyncio.Future[bool], answer: bool) -> None:  # noqa: FBT001 - a callback's argument
+    if not waiter.done():
+        waiter.set_result(answer)

@@ -27,6 +27,7 @@ from zekt_common.errors import StreamConflict
 from zekt_common.ports.event_store import FeedPage
 
 FEED = "all"
+_NEWS = (FEED,)
 
 EVENT_TABLES = """
     CREATE TABLE events (
@@ -74,7 +75,8 @@ class SqliteEventStore:
         if not events:
             return []
         encoded = [encode_event(event) for event in events]
-        page = await self._database.write(_append, _Append(stream, encoded, expected_version, self._clock))
+        append = _Append(stream, encoded, expected_version, self._clock)
+        page = await self._database.write(_append, append, news=_NEWS)
         return decode_page(page)
 
     async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:
@@ -110,15 +112,15 @@ class SqliteEventStore:
         """Wait for an event after `cursor`; commits of other processes are seen too."""
         del feed
         while True:
-            revision = self._database.revision
+            revision = self._database.revision(FEED)
             if self._head() > int(cursor or 0):
                 return True
-            if not await self._database.wait(revision, timeout_s):
+            if not await self._database.wait(FEED, revision, timeout_s):
                 return False
 
     async def horizon(self) -> datetime:
         """Pass through the writer lock: every later commit is stamped after this time."""
-        micros = await self._database.write(_horizon, self._clock, durable=False, is_news=False)
+        micros = await self._database.write(_horizon, self._clock, durable=False)
         return from_micros(micros)
 
     def _head(self) -> int:

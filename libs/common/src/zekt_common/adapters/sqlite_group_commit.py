@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -27,11 +27,12 @@ class Write(msgspec.Struct, frozen=True, gc=False):
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A write on its way, the future of its result, and whether it is news for those who wait for a commit."""
+    """A write on its way, the future of its result, what it is news of, and whether it can wait for others."""
 
     write: Write
     done: asyncio.Future[Any]
-    is_news: bool
+    news: Collection[str] = ()
+    is_patient: bool = False
 
 
 Settle = Callable[[Sequence[Submission], Sequence[Any]], None]

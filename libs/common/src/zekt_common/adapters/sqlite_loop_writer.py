@@ -6,9 +6,11 @@ from pathlib import Path
 from zekt_common.adapters.sqlite_group_commit import GroupCommit, Settle, Submission
 from zekt_common.errors import StorageUnusable
 
+PATIENCE_S = 0.005
+
 
 class LoopWriter:
-    """Commits everything that was submitted in one turn of the loop together.
+    """Commits everything that was submitted in one turn of the loop together; what is patient waits for others.
 
     Such a commit takes tens of microseconds, less than handing it to a thread and back. Durable writes are refused:
     they would hold the loop up for as long as the disk takes.
@@ -18,6 +20,8 @@ class LoopWriter:
         self._path, self._commits, self._settle = path, commits, settle
         self._loop = asyncio.get_running_loop()
         self._submitted: list[Submission] = []
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
 
     def submit(self, submission: Submission) -> None:
@@ -26,9 +30,12 @@ class LoopWriter:
             raise StorageUnusable(f"{self._path} is closed")
         if submission.write.durable:
             raise ValueError("a loop writer takes no durable writes: sync the file instead")
-        if not self._submitted:
-            self._loop.call_soon(self._commit)
         self._submitted.append(submission)
+        if not submission.is_patient and not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._commit)
+        elif self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE_S, self._commit)
 
     async def stop(self) -> None:
         """Commit what was submitted, then close the connection."""
@@ -38,6 +45,9 @@ class LoopWriter:
         self._commits.close()
 
     def _commit(self) -> None:
-        submitted, self._submitted = self._submitted, []
+        submitted, self._submitted, self._is_due = self._submitted, [], False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if submitted:
             self._settle(submitted, self._commits.commit([submission.write for submission in submitted]))

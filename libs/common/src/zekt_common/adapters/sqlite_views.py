@@ -91,7 +91,7 @@ class SqliteViews:
         """Apply all changes or none."""
         if not changes:
             return []
-        return await self._database.write(_write, _Write(list(changes), self._now()), durable=durable, is_news=False)
+        return await self._database.write(_write, _Write(list(changes), self._now()), durable=durable)
 
     async def purge(self) -> int:
         """Delete what has expired, in commits small enough to let others in between."""
