@@ -1,6 +1,7 @@
+import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -132,6 +133,13 @@ class Running:
             return response.status, dict(response.headers), await response.json()
 
 
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 10.0) -> None:
+    """Wait for what announces itself to nobody."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110 - another process's files, or answers over HTTP
+            await asyncio.sleep(0.02)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -144,6 +152,7 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     sandbox.callback_urls = [f"{public_url}/auth/callback"]
+    reconcile_after_s = changes.pop("reconcile_after_s", 3600.0)
     clock = changes.pop("clock", None) or MovableClock()
     honest: dict[str, Any] = {
         "github_url": sandbox.url,
@@ -156,8 +165,9 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
     host = HostSettings(port=port, internal_port=0, data_dir=data_dir)
     settings = IdentitySettings(host=host, **(honest | changes))
     issuer = EmbeddedIssuer(data_dir)
+    service = build_service(settings, clock=clock, ask_again_s=0.01, reconcile_after_s=reconcile_after_s)
     async with (
-        serving([build_service(settings, clock=clock, ask_again_s=0.01)], settings.host) as hosted,
+        serving([service], settings.host) as hosted,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
     ):
         client = IdentityClient(

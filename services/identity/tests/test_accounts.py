@@ -1,6 +1,5 @@
 """Accounts over HTTP: opened, changed and left, with nothing personal left behind."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from zekt_common.ports.keys import DataKey
 from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, key_of
 from zekt_identity.ledger import wrap
 
-from .conftest import Browser, Running
+from .conftest import Browser, Running, until
 
 CONTACT = {"name": "Mona Lisa Octocat", "email": "mona@example.org", "company": "Octo Inc"}
 DESCRIPTION: dict[str, Any] = {"persona": "provider", "kind": "company", "contact": CONTACT, "sku": "standard"}
@@ -121,6 +120,8 @@ async def test_an_erasure_that_a_crash_interrupted_is_made_up_for(identity: Runn
         stored = await backend.store.read("account/4242")
         events = wrap("account/4242", [left])
         await backend.store.append("account/4242", events, expected_version=stored[-1].version)
-    async with asyncio.timeout(10):
-        while await data_key(identity, key) is not None:  # noqa: ASYNC110 - another process's file announces nothing
-            await asyncio.sleep(0.02)
+
+    async def is_erased() -> bool:
+        return await data_key(identity, key) is None
+
+    await until(is_erased)

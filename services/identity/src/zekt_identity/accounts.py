@@ -97,6 +97,13 @@ class Accounts:
         """Have every session of the account that began until now count no more."""
         await self._ledger.execute(ACCOUNT, stream_of(order.account_id), EndSessions(order=order, reason=reason))
 
+    async def revoked(self, order: Order) -> None:
+        """End every session that began until then, and forget the tokens: the person has taken their yes back."""
+        account = await self.find(order.account_id)
+        if account.sessions_end is None or account.sessions_end < order.at:
+            await self.end_sessions(order, "authorization revoked at GitHub")
+            await self._vault.remove(order.account_id)
+
     async def leave(self, order: Order) -> None:
         """Close the account and erase what is personal; what a crash leaves undone a timer does."""
         await self._revoke(order.account_id)

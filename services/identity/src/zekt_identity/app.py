@@ -12,13 +12,19 @@ from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.auth.sessions import SessionVerifier
 from zekt_common.clock import Clock, utc_now
+from zekt_common.contracts.ingress import AppWebhookReceived
+from zekt_common.envelope import Event
+from zekt_common.kit.consumer import Consumer, Handler
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.projector import Projector
+from zekt_common.kit.relay import Relay
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Sweeper
 from zekt_identity.account_http import AccountDesk, AccountDoor
 from zekt_identity.accounts import Accounts
+from zekt_identity.app_view import AppView
+from zekt_identity.app_webhooks import AppWebhooks
 from zekt_identity.audited import audited
 from zekt_identity.auditor import Auditor
 from zekt_identity.auth_http import AuthDoor, SignInDesk
@@ -26,14 +32,17 @@ from zekt_identity.credentials import ASK_AGAIN_S, CredentialsWatch
 from zekt_identity.github_app import GitHubApp
 from zekt_identity.github_oauth import GitHubOAuth
 from zekt_identity.http import TokenDesk, TokenDoor
+from zekt_identity.installations import Installations
 from zekt_identity.key_ring import KeyRing
 from zekt_identity.ledger import Ledger
 from zekt_identity.projections import project
+from zekt_identity.reconciliation import Reconciliation
 from zekt_identity.sealing import Sealer
 from zekt_identity.sessions import Sessions
 from zekt_identity.settings import IdentitySettings
 from zekt_identity.sign_in import SignIn
 from zekt_identity.tokens import TokenCache
+from zekt_identity.translate import TOPIC, translate
 from zekt_identity.user_tokens import UserTokenVault
 
 NAME: Final = "identity"
@@ -48,10 +57,13 @@ class _Identity:
     operated: Operated
     auditor: Auditor
 
-    def __init__(self, settings: IdentitySettings, clock: Clock, *, ask_again_s: float) -> None:
+    def __init__(
+        self, settings: IdentitySettings, clock: Clock, *, ask_again_s: float, reconcile_after_s: float
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._ask_again_s = ask_again_s
+        self._reconcile_after_s = reconcile_after_s
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -61,16 +73,23 @@ class _Identity:
         ):
             self._backend = backend
             self._compose(backend, http)
-            loops = [self._watch.run(), self._projector.run(), self._sweeper.run()]
-            self._running = [asyncio.create_task(loop) for loop in loops]
+            parts = (
+                self._watch,
+                self._projector,
+                self._sweeper,
+                self._relay,
+                self._consumer,
+                self._reconciliation,
+            )
+            running = [asyncio.create_task(part.run()) for part in parts]
             try:
                 yield
             finally:
-                await finish(self._running, within_s=0)
+                await finish(running, within_s=0)
 
     async def drain(self) -> None:
-        """Begin no more erasures; look-ups under way end with their requests."""
-        await self._sweeper.drain()
+        """Take up no more webhooks and erasures; look-ups under way end with their requests."""
+        await asyncio.gather(self._consumer.drain(), self._sweeper.drain())
 
     async def checks(self) -> Sequence[Check]:
         caught_up = self._projector.caught_up.is_set()
@@ -81,23 +100,47 @@ class _Identity:
         self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
         ledger, sealer = Ledger(backend.store, self._projector), Sealer(backend.keys)
         self.auditor = Auditor(ledger, clock=self._clock)
-        self._compose_tokens(http)
-        self._compose_people(backend, http, ledger, sealer)
-        self.operated = Operated(
-            store=backend.store, bus=backend.bus, views=backend.views, projectors={NAME: self._projector}
-        )
-
-    def _compose_tokens(self, http: aiohttp.ClientSession) -> None:
+        accounts = self._compose_people(backend, http, ledger, sealer)
         app = GitHubApp(
             http,
             api_url=self._settings.github_api_url,
             app_id=self._settings.app_id,
             private_key_pem=self._settings.private_key_pem,
         )
+        installations = Installations(ledger, backend.views, AppView(app), clock=self._clock)
         self._watch = CredentialsWatch(app.check_credentials, again_s=self._ask_again_s)
-        self.tokens = TokenDesk(tokens=TokenCache(app.issue), auditor=self.auditor)
+        self.tokens = TokenDesk(tokens=TokenCache(app.issue), installations=installations, auditor=self.auditor)
+        self._compose_loops(backend, installations, accounts)
 
-    def _compose_people(self, backend: Backend, http: aiohttp.ClientSession, ledger: Ledger, sealer: Sealer) -> None:
+    def _compose_loops(self, backend: Backend, installations: Installations, accounts: Accounts) -> None:
+        webhooks = AppWebhooks(backend.payloads, installations, accounts)
+        handlers: dict[type[Event], Handler] = {AppWebhookReceived: webhooks.received}
+        self._consumer = Consumer(backend.bus, "ingress", NAME, handlers, clock=self._clock)
+        self._relay = Relay(
+            backend.store,
+            backend.bus,
+            backend.views,
+            backend.leases,
+            topic=TOPIC,
+            translate=translate,
+            clock=self._clock,
+        )
+        self._sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=accounts.erase, now=self._clock)
+        self._reconciliation = Reconciliation(
+            installations.reconcile, backend.leases, first_after_s=self._reconcile_after_s
+        )
+        self.operated = Operated(
+            store=backend.store,
+            bus=backend.bus,
+            views=backend.views,
+            relay=self._relay,
+            consumers={"ingress/identity": self._consumer},
+            projectors={NAME: self._projector},
+        )
+
+    def _compose_people(
+        self, backend: Backend, http: aiohttp.ClientSession, ledger: Ledger, sealer: Sealer
+    ) -> Accounts:
         settings, clock, client = self._settings, self._clock, self._settings.oauth
         oauth = GitHubOAuth(
             http,
@@ -117,12 +160,18 @@ class _Identity:
         self.accounts = AccountDesk(
             accounts=accounts, sessions=sessions, verifier=verifier, views=backend.views, clock=clock
         )
-        self._sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=accounts.erase, now=clock)
+        return accounts
 
 
-def build_service(settings: IdentitySettings, *, clock: Clock = utc_now, ask_again_s: float = ASK_AGAIN_S) -> Service:
+def build_service(
+    settings: IdentitySettings,
+    *,
+    clock: Clock = utc_now,
+    ask_again_s: float = ASK_AGAIN_S,
+    reconcile_after_s: float = 0.0,
+) -> Service:
     """Return identity, ready to be hosted."""
-    identity = _Identity(settings, clock, ask_again_s=ask_again_s)
+    identity = _Identity(settings, clock, ask_again_s=ask_again_s, reconcile_after_s=reconcile_after_s)
     routes = [
         *TokenDoor(EmbeddedIssuer(settings.host.data_dir), lambda: identity.tokens).routes(),
         *AuthDoor(lambda: identity.signing_in).routes(),

@@ -94,6 +94,24 @@ class GitHubApp:
         if app.id != self._app_id:
             raise AppCredentialsRefused(f"the key belongs to the App {app.id}")
 
+    async def get(self, path: str, kind: type[Answer], *, token: str | None = None) -> Answer:
+        """Return what GitHub answers, asked as the App, or as the installation whose token it is.
+
+        Raises:
+            GitHubRefused: GitHub says no.
+            GitHubUnavailable: ask again later.
+        """
+        return await self._call(lambda: self._api.getitem(path, oauth_token=token), kind)
+
+    async def reading_token(self, installation_id: int) -> str:
+        """Return a token that sees which repositories are in the installation, and does nothing else.
+
+        Raises:
+            GitHubRefused: it is gone or suspended.
+            GitHubUnavailable: ask again later.
+        """
+        return (await self._token(installation_id, {}, (("metadata", "read"),))).token
+
     async def issue(self, scope: Scope) -> tuple[int, IssuedToken]:
         """Return the installation's id and a new token for exactly this scope.
 

@@ -1,5 +1,6 @@
 """Identity's internal door: installation tokens for services."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.contracts.identity import (
     INSTALLATION_TOKENS_PATH,
     TOKENS_INSTALLATION,
+    InstallationToken,
     InstallationTokenRequest,
 )
 from zekt_common.kit.errors import Refusal, json_response
@@ -20,7 +22,8 @@ from zekt_identity.audit import NOBODY
 from zekt_identity.auditor import Auditor
 from zekt_identity.caller import origin_of
 from zekt_identity.github_app import AppCredentialsRefused, GitHubRefused, GitHubUnavailable
-from zekt_identity.scopes import scope_of
+from zekt_identity.installations import Installations
+from zekt_identity.scopes import Scope, scope_of
 from zekt_identity.tokens import TokenCache
 
 RETRY_AFTER_S = 5.0
@@ -39,6 +42,7 @@ class TokenDesk:
     """What the routes work with."""
 
     tokens: TokenCache
+    installations: Installations
     auditor: Auditor
 
 
@@ -70,7 +74,7 @@ class TokenDoor:
         if span is not None:
             span.set(caller=caller.service, purpose=asked.purpose)
         try:
-            token = await self._desk().tokens.look_up(scope_of(asked), rejected_sha256=asked.rejected_sha256)
+            token = await self._token(scope_of(asked), asked.rejected_sha256)
         except GitHubUnavailable as error:
             raise _unavailable("github_unavailable", f"{error}.", error.pause_s or RETRY_AFTER_S) from error
         except AppCredentialsRefused as error:
@@ -89,6 +93,15 @@ class TokenDoor:
             repository_ids=token.repository_ids,
         )
         return json_response(token, headers={"Cache-Control": "no-store"})
+
+    async def _token(self, scope: Scope, rejected_sha256: str | None) -> InstallationToken:
+        """Return a token; of an installation that is said not to be active, GitHub's word counts, not the cache's."""
+        desk = self._desk()
+        token = await desk.tokens.look_up(scope, rejected_sha256=rejected_sha256)
+        installation = await desk.installations.find(token.installation_id)
+        if installation is None or installation.status == "active":
+            return token
+        return await desk.tokens.look_up(scope, rejected_sha256=hashlib.sha256(token.token.encode()).hexdigest())
 
 
 def _parse(body: bytes) -> InstallationTokenRequest:

@@ -5,6 +5,8 @@
 | `audit/{account id}` | time, event | `GET /api/audit` |
 | `ended-sessions` | end of the session's life, id | the public key set |
 | `ended-accounts` | end of the sessions' life, account id | the public key set |
+| `installations` | installation id | what is known of each |
+| `repositories-of/{installation id}` | repository id | what is known of each |
 | `due` | time, stream | erasing what is personal |
 """
 
@@ -22,12 +24,16 @@ from zekt_common.schemas import Schemas
 from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, SessionsRevoked
 from zekt_identity.audit import AUDIT_SCHEMAS
 from zekt_identity.identity_event import IdentityEvent
+from zekt_identity.installation import INSTALLATION_SCHEMAS, InstallationObserved
+from zekt_identity.repository import REPOSITORY_SCHEMAS, RepositoryObserved
 from zekt_identity.session import SESSION_LIFE, SESSION_SCHEMAS, SessionEnded
 
 ENDED_SESSIONS: Final = "ended-sessions"
 ENDED_ACCOUNTS: Final = "ended-accounts"
-PARTITIONS: Final = (ENDED_SESSIONS, ENDED_ACCOUNTS)
-SCHEMAS: Final = Schemas([*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS])
+INSTALLATIONS: Final = "installations"
+SCHEMAS: Final = Schemas(
+    [*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS, *INSTALLATION_SCHEMAS, *REPOSITORY_SCHEMAS]
+)
 _NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
 _PREFIX: Final = "dev.zekt."
 
@@ -54,6 +60,11 @@ def audit_of(account_id: int) -> str:
     return f"audit/{account_id}"
 
 
+def repositories_of(installation_id: int) -> str:
+    """Return the partition of the repositories in the installation."""
+    return f"repositories-of/{installation_id}"
+
+
 def place(moment: datetime, rest: object) -> str:
     """Return the id of a document that is listed by time."""
     return f"{to_micros(moment):016d}:{rest}"
@@ -66,7 +77,7 @@ def project(envelope: Envelope) -> Sequence[Put | Remove]:
     event = SCHEMAS.decode(envelope)
     if not isinstance(event, IdentityEvent):
         return []
-    return [_audited(envelope, event), *_ended(event), *_due(envelope, event)]
+    return [_audited(envelope, event), *_ended(event), *_seen(event), *_due(envelope, event)]
 
 
 def _audited(envelope: Envelope, event: IdentityEvent) -> Put:
@@ -95,6 +106,25 @@ def _ended(event: IdentityEvent) -> list[Put | Remove]:
 def _account_ended(account_id: int, at: datetime) -> Put:
     body = msgspec.json.encode(EndedAccount(account_id=account_id, at=at))
     return Put(partition=ENDED_ACCOUNTS, id=place(at + SESSION_LIFE, account_id), body=body)
+
+
+def _seen(event: IdentityEvent) -> list[Put | Remove]:
+    match event:
+        case InstallationObserved(facts=facts):
+            body = msgspec.json.encode(facts)
+            return [Put(partition=INSTALLATIONS, id=str(facts.installation_id), body=body)]
+        case RepositoryObserved():
+            return _repository(event)
+        case _:
+            return []
+
+
+def _repository(event: RepositoryObserved) -> list[Put | Remove]:
+    id_, here = str(event.facts.repository_id), repositories_of(event.facts.installation_id)
+    left = [] if event.moved_from is None else [Remove(partition=repositories_of(event.moved_from), id=id_)]
+    if event.facts.status == "withdrawn":
+        return [*left, Remove(partition=here, id=id_)]
+    return [*left, Put(partition=here, id=id_, body=msgspec.json.encode(event.facts))]
 
 
 def _due(envelope: Envelope, event: IdentityEvent) -> list[Put | Remove]:
