@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from zekt_common.contracts.ingress import AppWebhookReceived
 from zekt_common.envelope import Envelope, Event, decode, encode
 from zekt_common.ports.payloads import PayloadRef
 from zekt_common.schemas import Schemas
@@ -95,3 +96,28 @@ def test_stored_events_are_translated_the_same_every_time(name: str, *, publishe
     first, second = translate(stored(name)), translate(stored(name))
     assert first == second
     assert [message.to for message in first] == ["router"] * published
+
+
+@pytest.mark.parametrize(
+    ("event", "target", "heard"),
+    [
+        ("installation", "integration", True),
+        ("installation_repositories", "integration", True),
+        ("installation_target", "integration", True),
+        ("repository", "integration", True),
+        ("github_app_authorization", "integration", True),
+        ("push", "integration", False),
+        ("installation", "repository", False),
+        ("repository", "repository", False),
+    ],
+)
+def test_identity_hears_of_the_apps_own_webhooks_alone(event: str, target: str, *, heard: bool) -> None:
+    body = msgspec.structs.replace(
+        WRITTEN["webhook.received.v1"], event=event, action="removed", hook_target_type=target, run=None
+    )
+    envelope = msgspec.structs.replace(stored("webhook.received.v1"), data=msgspec.Raw(msgspec.json.encode(body)))
+    messages = translate(envelope)
+    assert [message.to for message in messages] == ["identity"] * heard
+    for message in messages:
+        told = msgspec.json.decode(message.envelope.data, type=AppWebhookReceived)
+        assert (told.event, told.action, told.payload_ref) == (event, "removed", ARCHIVED)

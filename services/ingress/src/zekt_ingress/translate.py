@@ -1,4 +1,4 @@
-"""From ingress's stored events to what it publishes: completed runs and messages, for the router alone."""
+"""From ingress's stored events to what it publishes: runs and messages for the router, the App's own for identity."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,20 +11,25 @@ from zekt_common.contracts import ingress as contract
 from zekt_common.envelope import Envelope, Event, republish
 from zekt_common.ports import OutgoingMessage
 from zekt_ingress.message import MESSAGE_SCHEMAS, MessageReceived
+from zekt_ingress.signatures import APP_TARGET
 from zekt_ingress.webhook import WEBHOOK_SCHEMAS, CompletedRun, WebhookReceived
 
 SOURCE: Final = "zekt/ingress"
 ROUTER: Final = "router"
+IDENTITY: Final = "identity"
+APP_EVENTS: Final = frozenset(
+    {"installation", "installation_repositories", "installation_target", "repository", "github_app_authorization"}
+)
 _WATERMARK: Final = "watermark"
 
 
 def translate(envelope: Envelope) -> Sequence[OutgoingMessage]:
-    """Return what the router hears of a stored event; nothing of webhooks that are about no completed run."""
+    """Return what others hear of a stored event; nothing of webhooks that concern none of them."""
     match envelope.type:
         case WebhookReceived.TYPE:
             webhook = WEBHOOK_SCHEMAS.decode(envelope)
-            if isinstance(webhook, WebhookReceived) and webhook.run is not None:
-                return [_to_router(envelope, _run_completed(webhook.run, envelope.time))]
+            if isinstance(webhook, WebhookReceived):
+                return _of_webhook(envelope, webhook)
         case MessageReceived.TYPE:
             message = MESSAGE_SCHEMAS.decode(envelope)
             if isinstance(message, MessageReceived):
@@ -52,6 +57,18 @@ def watermark(through: datetime) -> OutgoingMessage:
         data=msgspec.Raw(msgspec.json.encode(body)),
     )
     return OutgoingMessage(envelope=envelope, to=ROUTER)
+
+
+def _of_webhook(stored: Envelope, webhook: WebhookReceived) -> Sequence[OutgoingMessage]:
+    """Return what concerns the router, or identity: a repository's own hook has no say in what the App is told."""
+    if webhook.run is not None:
+        return [_to_router(stored, _run_completed(webhook.run, stored.time))]
+    if webhook.event not in APP_EVENTS or webhook.hook_target_type != APP_TARGET:
+        return []
+    body = contract.AppWebhookReceived(
+        received_at=stored.time, event=webhook.event, action=webhook.action, payload_ref=webhook.payload
+    )
+    return [OutgoingMessage(envelope=republish(stored, body, source=SOURCE), to=IDENTITY)]
 
 
 def _to_router(stored: Envelope, body: Event) -> OutgoingMessage:

@@ -1,9 +1,17 @@
-"""Identity's REST contract for services: token look-ups on the internal port. It publishes no messages yet."""
+"""Identity's contracts: token look-ups on the internal port, and what it publishes of the App's installations.
+
+Messages hold full state; a reader takes one only if its stream version is higher than its own.
+"""
 
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final, Literal
 
 import msgspec
+
+from zekt_common.envelope import Event
+
+InstallationStatus = Literal["active", "suspended", "removed"]
+RepositoryStatus = Literal["covered", "withdrawn"]
 
 AUDIENCE: Final = "api://zekt-identity"
 ISSUER: Final = "zekt-embedded"
@@ -36,3 +44,27 @@ class InstallationToken(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"InstallationToken(installation_id={self.installation_id}, expires_at={self.expires_at.isoformat()})"
+
+
+class InstallationChanged(Event, frozen=True, kw_only=True):
+    """An installation's full state; for `dispatcher`. Nothing is delivered through one that is not active."""
+
+    TYPE: ClassVar[str] = "dev.zekt.identity.installation-changed"
+
+    installation_id: int
+    account_id: int
+    login: str
+    status: InstallationStatus
+
+
+class RepositoryChanged(Event, frozen=True, kw_only=True):
+    """A repository's full state as the App sees it; for `dispatcher`. Withdrawn: in no installation now."""
+
+    TYPE: ClassVar[str] = "dev.zekt.identity.repository-changed"
+
+    repository_id: int
+    repository: str
+    account_id: int
+    installation_id: int
+    archived: bool
+    status: RepositoryStatus

@@ -1,4 +1,4 @@
-"""What ingress publishes: completed runs, messages, and how far it has published."""
+"""What ingress publishes: completed runs, messages, what the App is told of itself, and how far it has published."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -46,6 +46,20 @@ class MessageReceived(Event, frozen=True, kw_only=True, omit_defaults=True):
     size_bytes: int
     payload: InlineJson = None
     payload_ref: PayloadRef | None = None
+
+
+class AppWebhookReceived(Event, frozen=True, kw_only=True):
+    """A webhook of the App about its installations, their repositories or people; for `identity`, which reads the body.
+
+    `event` and `action` are GitHub's words. The body is in the payloads, as it came and was signed.
+    """
+
+    TYPE: ClassVar[str] = "dev.zekt.ingress.app-webhook-received"
+
+    received_at: datetime
+    event: str
+    action: str | None
+    payload_ref: PayloadRef
 
 
 class Watermark(Event, frozen=True, kw_only=True):
