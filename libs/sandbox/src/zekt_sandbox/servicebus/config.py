@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zekt_sandbox.servicebus import durations
+from zekt_sandbox.servicebus.clock import Clock
 from zekt_sandbox.servicebus.errors import ConfigError
 from zekt_sandbox.servicebus.message import SYSTEM_PROPERTIES
 from zekt_sandbox.servicebus.namespace import Namespace
@@ -13,6 +14,17 @@ from zekt_sandbox.servicebus.topic import Topic, TopicProperties
 
 _DEFAULT_LOCK, _DEFAULT_DELIVERIES, _DEFAULT_WINDOW = "PT1M", 10, "PT5M"
 _NOT_STOOD_IN_FOR = ("RequiresSession", "ForwardTo", "ForwardDeadLetteredMessagesTo")
+
+
+def namespace_of(config: Mapping[str, Any], clock: Clock) -> Namespace:
+    """Return the one namespace that is configured, empty.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    namespace = Namespace(clock)
+    load(namespace, config)
+    return namespace
 
 
 def load(namespace: Namespace, config: Mapping[str, Any]) -> None:

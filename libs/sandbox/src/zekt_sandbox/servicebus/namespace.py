@@ -17,11 +17,11 @@ class Namespace:
 
     def __init__(self, clock: Clock) -> None:
         self.topics: dict[str, Topic] = {}
-        self._clock = clock
+        self.clock = clock
 
     def add_topic(self, name: str, properties: TopicProperties | None = None) -> Topic:
         """Create a topic without subscriptions."""
-        topic = Topic(name, self._clock, properties or TopicProperties())
+        topic = Topic(name, self.clock, properties or TopicProperties())
         self.topics[name.lower()] = topic
         return topic
 

@@ -24,6 +24,7 @@ class ServiceBusOptions(TypedDict, total=False):
 
     Port 0 is a free one. Entra ID tokens are refused unless `token_audience` says whom they must be meant for; `tls`
     serves amqps, without which the SDK sends no tokens. The administration, too, is served over `tls` only.
+    A `namespace` takes the place of the configured one; with what it holds it outlives the stand-in.
     """
 
     host: str
@@ -33,6 +34,7 @@ class ServiceBusOptions(TypedDict, total=False):
     key: str
     token_audience: str | None
     tls: ssl.SSLContext | None
+    namespace: Namespace
 
 
 @asynccontextmanager
@@ -44,12 +46,11 @@ async def serving(config: Mapping[str, Any], **options: Unpack[ServiceBusOptions
         NotLoopbackError: the host is not a loopback address.
         ValueError: an administration port without TLS.
     """
-    clock, key, host = Clock(), options.get("key", DEFAULT_KEY), options.get("host", "127.0.0.1")
-    namespace = Namespace(clock)
-    emulator_config.load(namespace, config)
+    key, host = options.get("key", DEFAULT_KEY), options.get("host", "127.0.0.1")
+    namespace = options.get("namespace") or emulator_config.namespace_of(config, Clock())
     broker = ServiceBusBroker(namespace, Authorizer(key, options.get("token_audience")), Faults())
     listener = Listener(host, options.get("port", 0), lambda: Connection(broker), options.get("tls"))
-    sandbox = ServiceBusSandbox(broker, clock, listener, host, key)
+    sandbox = ServiceBusSandbox(broker, namespace.clock, listener, host, key)
     async with AsyncExitStack() as stack:
         stack.callback(sandbox.stop)
         await listener.open()
