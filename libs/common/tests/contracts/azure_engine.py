@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from libs.common.tests.cosmos.account import SERVICE, open_provisioned
-from libs.common.tests.servicebus.standin import connection_to, namespace, serving
+from libs.common.tests.servicebus.standin import connection_to, namespace, serving_again
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
@@ -77,7 +77,7 @@ async def open_azure_with_bus(directory: Path, clock: Clock) -> AsyncIterator[Ba
     entities = _namespaces.setdefault(directory, namespace(clock))
     async with (
         open_backend(directory, SERVICE, clock=clock) as embedded,
-        serving(entities) as sandbox,
+        serving_again(entities) as sandbox,
         open_servicebus_bus(connection_to(sandbox), clock=clock, look_s=LOOK_S) as bus,
     ):
         yield replace(embedded, bus=bus)

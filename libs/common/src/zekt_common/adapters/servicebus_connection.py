@@ -25,6 +25,7 @@ from azure.servicebus.exceptions import (
 from zekt_common.errors import BackendUnavailable, LockLost, SettingsError, ZektError
 
 ATTEMPT_S = 15.0
+OPERATION_S = 3.0
 _CONDITIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (
         (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError),

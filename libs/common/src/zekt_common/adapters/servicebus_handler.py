@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Generic, TypeVar
+from typing import Generic
 
 import structlog
-from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
-from zekt_common.adapters.servicebus_unpublished import disconnecting
+from zekt_common.adapters.servicebus_unpublished import Handler, connected
 from zekt_common.errors import BackendUnavailable
 from zekt_common.kit.supervision import describe
 
 CLOSE_S = 5.0
-
-Handler = TypeVar("Handler", bound=ServiceBusSender | ServiceBusReceiver)
 
 log = structlog.get_logger()
 
@@ -71,9 +68,7 @@ class KeptHandler(Generic[Handler]):
     async def _opened(self) -> tuple[Handler, AsyncExitStack]:
         stack = AsyncExitStack()
         with self._connection.translating():
-            handler = self._create()
-            await stack.enter_async_context(handler)
-            await stack.enter_async_context(disconnecting(handler))
+            handler = await stack.enter_async_context(connected(self._create()))
         return handler, stack
 
     async def _close(self, stack: AsyncExitStack) -> None:

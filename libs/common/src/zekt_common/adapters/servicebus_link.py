@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 
-from zekt_common.adapters.servicebus_connection import ServiceBusConnection
+from zekt_common.adapters.servicebus_connection import OPERATION_S, ServiceBusConnection
 from zekt_common.adapters.servicebus_handler import KeptHandler
 from zekt_common.adapters.servicebus_unpublished import release, withdraw
 from zekt_common.errors import BackendUnavailable, ZektError
@@ -256,7 +256,8 @@ class _Operation:
             return None
         try:
             with connection.translating():
-                result = await self._action(receiver)
+                async with asyncio.timeout(OPERATION_S):  # over a link that the broker detached the SDK waits on
+                    result = await self._action(receiver)
         except BackendUnavailable as error:
             return error
         except ZektError as error:

@@ -8,7 +8,7 @@ from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceB
 from azure.servicebus.aio import ServiceBusSender
 from azure.servicebus.exceptions import MessageSizeExceededError
 
-from zekt_common.adapters.servicebus_connection import ATTEMPT_S, ServiceBusConnection
+from zekt_common.adapters.servicebus_connection import ATTEMPT_S, OPERATION_S, ServiceBusConnection
 from zekt_common.adapters.servicebus_handler import KeptHandler
 from zekt_common.adapters.servicebus_messages import too_large
 from zekt_common.adapters.servicebus_unpublished import peek_scheduled
@@ -68,13 +68,19 @@ class TopicSender:
         Raises:
             BackendUnavailable: the topic cannot be reached.
         """
-        async with self._using() as sender:
-            return await peek_scheduled(sender, first_sequence=first_sequence, limit=limit)
+        try:
+            return await self._scheduled(first_sequence, limit)
+        except BackendUnavailable:  # likewise
+            return await self._scheduled(first_sequence, limit)
 
     async def _send(self, messages: Sequence[ServiceBusMessage]) -> None:
         async with self._using() as sender:
             for batch in await _fill(sender, messages):
                 await sender.send_messages(batch, timeout=ATTEMPT_S)
+
+    async def _scheduled(self, first_sequence: int, limit: int) -> list[ServiceBusReceivedMessage]:
+        async with self._using() as sender, asyncio.timeout(OPERATION_S):
+            return await peek_scheduled(sender, first_sequence=first_sequence, limit=limit)
 
     async def close(self) -> None:
         """Close the link."""

@@ -5,12 +5,15 @@ Tests over a real socket hold each of these to what it promises, so that an upda
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver, ServiceBusSender
 
-RELEASE_S = 10.0
+RELEASE_S = 1.0
+
+Handler = TypeVar("Handler", bound=ServiceBusSender | ServiceBusReceiver)
+
 _NOTHING_FOUND = (202, 204)
 _FOUND = 200
 
@@ -33,14 +36,17 @@ async def release(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessa
 
 
 @asynccontextmanager
-async def disconnecting(handler: ServiceBusSender | ServiceBusReceiver) -> AsyncIterator[None]:
-    """Close an open handler's socket at last: the SDK leaves that of a broken link to the garbage collector."""
-    client = cast("Any", handler._handler)  # noqa: SLF001 - see above
-    transport = client._connection._transport  # noqa: SLF001 - see above
+async def connected(handler: Handler) -> AsyncIterator[Handler]:
+    """Open the handler, and in the end close it and its socket: the SDK leaves that of a broken link open."""
+    transport: Any = None
     try:
-        yield
+        async with handler:
+            client = cast("Any", handler._handler)  # noqa: SLF001 - see above
+            transport = client._connection._transport  # noqa: SLF001 - see above
+            yield handler
     finally:
-        await transport.close()
+        if transport is not None:
+            await transport.close()
 
 
 async def withdraw(receiver: ServiceBusReceiver) -> None:
