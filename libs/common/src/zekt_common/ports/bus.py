@@ -36,10 +36,16 @@ class ReceivedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receiver(Protocol):
-    """One subscription's receiving end. Every call but `receive` needs the message's lock."""
+    """One subscription's receiving end; settling needs the message's lock.
+
+    While a broker is out of reach `receive` waits it out, and every other call raises BackendUnavailable.
+    """
 
     async def receive(self, max_messages: int, /, *, timeout_s: float) -> list[ReceivedMessage]:
-        """Lock and return up to `max_messages`, oldest first; none after `timeout_s`."""
+        """Lock and return up to `max_messages`, oldest first; none after `timeout_s`.
+
+        Those that became due at once may come in any order, and what is there may come in several calls.
+        """
         ...
 
     async def complete(self, message: ReceivedMessage, /) -> None:
@@ -86,7 +92,7 @@ class Receiver(Protocol):
         ...
 
     async def backlog(self) -> int:
-        """Return how many messages are waiting, locked or scheduled."""
+        """Return how many messages are waiting, locked or scheduled; an engine may stop counting at 1,000."""
         ...
 
 
@@ -107,13 +113,15 @@ class Bus(Protocol):
     """Topics and subscriptions as the topology declares them."""
 
     async def publish(self, topic: str, messages: Sequence[OutgoingMessage], /) -> None:
-        """Put every message into each subscription it is addressed to, all or none; durably from the next `sync` on.
+        """Put every message into each subscription it is addressed to; durably from the next `sync` on.
 
-        A message id seen on this topic within the duplicate-detection window is dropped.
+        A message id seen on this topic within the duplicate-detection window is dropped. What is refused is refused
+        whole; after any other error some may have been put there, and publishing all of them again is harmless.
 
         Raises:
             UnknownSubscription: no such topic, or a message is addressed to an unknown subscription.
             MessageTooLarge: an encoded message is over 256 KB.
+            BackendUnavailable: the broker is out of reach, refuses us or is overloaded.
         """
         ...
 
