@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from cli.tests.conftest import Zekt
 from libs.common.tests.azure.azurite import azurite_or_skip
+from libs.common.tests.azure.identity import Certificate, certify
 
 from zekt_cli.hosting.child import child
+from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS
 from zekt_sandbox.azurite import Azurite
+from zekt_sandbox.servicebus import DEFAULT_KEY, KEY_NAME
 
 EMULATOR = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=zekt;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true"
 SERVICES = ("ingress", "identity", "router", "dispatcher")
@@ -36,6 +39,27 @@ def env(tmp_path: Path, azurite: Azurite) -> Iterator[dict[str, str]]:
         yield account | {
             "ZEKT_BLOB_CONNECTION": azurite.connection_string,
             "ZEKT_SERVICEBUS_CONNECTION": EMULATOR,
+        }
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certify(tmp_path_factory.mktemp("tls"))
+
+
+@contextmanager
+def namespace(directory: Path, certificate: Certificate, *topics: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """A Service Bus namespace with these topics, administered over https."""
+    config = directory / "config.json"
+    config.write_text(json.dumps({"UserConfig": {"Namespaces": [{"Name": "sbemulatorns", "Topics": topics}]}}))
+    options = ["--config", str(config), "--port", "0", "--administration-port", "0"]
+    options += ["--tls-cert", str(certificate.path), "--tls-key", str(certificate.key)]
+    with child(["zekt_sandbox.servicebus", *options], log=directory / "bus.log", ends_within_s=3) as started:
+        port = json.loads(started.ready_line(20))["administration_port"]
+        key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={DEFAULT_KEY}"
+        yield {
+            "ZEKT_SERVICEBUS_CONNECTION": f"Endpoint=sb://127.0.0.1:{port};{key}",
+            "SSL_CERT_FILE": str(certificate.path),
         }
 
 
@@ -93,3 +117,53 @@ def test_a_wrong_storage_key_is_named_and_not_shown(zekt: Zekt, env: dict[str, s
     assert ended.returncode == 5
     assert ended.stderr.startswith("zekt: ZEKT_BLOB_CONNECTION")
     assert "d3Jvbmc" not in ended.stderr
+
+
+def test_topics_subscriptions_and_their_two_rules_are_made_once(
+    zekt: Zekt, env: dict[str, str], tmp_path: Path, certificate: Certificate
+) -> None:
+    with namespace(tmp_path, certificate) as bus:
+        made = changes(zekt, env | bus)
+        assert [change["name"] for change in made if change["kind"] == "topic"] == list(TOPICS)
+        for subscription in SUBSCRIPTIONS:
+            name = f"{subscription.topic}/{subscription.name}"
+            assert {(change["sign"], change["name"]) for change in made if change["name"].startswith(f"{name}/")} == {
+                ("+", f"{name}/for-everyone"),
+                ("+", f"{name}/for-{subscription.name}"),
+                ("-", f"{name}/$Default"),
+            }
+        assert changes(zekt, env | bus) == []
+
+
+def test_a_topic_without_duplicate_detection_is_refused_before_anything_is_made(
+    zekt: Zekt, env: dict[str, str], tmp_path: Path, certificate: Certificate
+) -> None:
+    with namespace(tmp_path, certificate, {"Name": "router", "Properties": {}}) as bus:
+        ended = zekt("provision", **(env | bus))
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("zekt: the topic router exists without duplicate detection")
+        assert len(changes(zekt, env, "--dry-run")) > len(CONTAINERS)
+
+
+def test_what_has_drifted_is_mended(zekt: Zekt, env: dict[str, str], tmp_path: Path, certificate: Certificate) -> None:
+    filtered = {"FilterType": "Correlation", "CorrelationFilter": {"Properties": {"for": "nobody"}}}
+    router = {
+        "Name": "router",
+        "Properties": {"LockDuration": "PT1M"},
+        "Rules": [{"Name": "for-router", "Properties": filtered}],
+    }
+    ingress = {
+        "Name": "ingress",
+        "Properties": {"RequiresDuplicateDetection": True, "DuplicateDetectionHistoryTimeWindow": "PT1M"},
+        "Subscriptions": [router],
+    }
+    with namespace(tmp_path, certificate, ingress) as bus:
+        made = [(change["sign"], change["name"]) for change in changes(zekt, env | bus)]
+        assert made[:5] == [
+            ("~", "ingress"),
+            ("~", "ingress/router"),
+            ("+", "ingress/router/for-everyone"),
+            ("-", "ingress/router/for-router"),
+            ("+", "ingress/router/for-router"),
+        ]
+        assert changes(zekt, env | bus) == []

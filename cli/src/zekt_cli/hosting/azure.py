@@ -25,7 +25,6 @@ from zekt_common.adapters.backend_settings import MASTER_KEY_FILE
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_common.adapters.sqlite_keys import read_master_key
 from zekt_sandbox.azurite import AzuriteUnavailable, running
-from zekt_sandbox.servicebus import DEFAULT_KEY, KEY_NAME
 
 STARTS_WITHIN_S: Final = 30.0
 ENDS_WITHIN_S: Final = 3.0
@@ -56,9 +55,7 @@ def stand_ins(resources: ExitStack, data_dir: Path, env: Mapping[str, str]) -> d
         cosmos = _started(resources, data_dir, "cosmos")
     settings = {} if _leads_to(env, BLOB_CONNECTION, BLOB_URL) else _azurite(resources)
     if bus is not None:
-        endpoint = f"Endpoint=sb://127.0.0.1:{_ready('Service Bus', bus)['amqp_port']}"
-        key = f"SharedAccessKeyName={KEY_NAME};SharedAccessKey={DEFAULT_KEY}"
-        settings[SERVICEBUS_CONNECTION] = f"{endpoint};{key};UseDevelopmentEmulator=true"
+        settings[SERVICEBUS_CONNECTION] = _ready("Service Bus", bus)["connection_string"]
     if cosmos is not None:
         state = _ready("Cosmos DB", cosmos)
         settings |= {COSMOS_ENDPOINT: state["url"], COSMOS_KEY: state["key"]}

@@ -1,0 +1,187 @@
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from libs.common.tests.cosmos.account import open_provisioned
+
+from zekt_common.adapters.azure_backend import open_azure_backend
+from zekt_common.adapters.azure_readiness import AzureReadiness
+from zekt_common.adapters.azure_settings import AzureSettings
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
+from zekt_common.adapters.cosmos_client import CosmosConnection
+from zekt_common.adapters.servicebus_topology import emulator_config
+from zekt_common.envelope import Event, NewEvent
+from zekt_common.errors import BackendUnavailable
+from zekt_common.ports import OutgoingMessage
+from zekt_sandbox import cosmos, servicebus
+from zekt_sandbox.azurite import Azurite
+
+MASTER_KEY = bytes(32)
+RECOVERS_WITHIN_S = 20.0
+
+
+class Noted(Event, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "dev.zekt.test.noted"
+    text: str
+
+
+@dataclass(frozen=True)
+class Azure:
+    """The three services, with what provisioning makes for ingress."""
+
+    settings: AzureSettings
+    cosmos: cosmos.CosmosSandbox
+    bus: servicebus.ServiceBusSandbox
+
+
+@pytest.fixture
+async def azure(azurite: Azurite) -> AsyncIterator[Azure]:
+    async with cosmos.serving() as account, servicebus.serving(emulator_config()) as namespace:
+        settings = AzureSettings(
+            servicebus_connection=namespace.connection_string,
+            cosmos_endpoint=account.url,
+            cosmos_key=account.key,
+            blob_connection=azurite.connection_string,
+        )
+        async with (
+            open_provisioned(CosmosConnection(endpoint=account.url, key=account.key)),
+            BlobContainer(BlobConnection(connection_string=azurite.connection_string)) as container,
+        ):
+            await container.ensure()
+            yield Azure(settings, account, namespace)
+
+
+@asynccontextmanager
+async def opened(settings: AzureSettings) -> AsyncIterator[Backend]:
+    async with open_azure_backend(settings, MASTER_KEY, "ingress") as backend:
+        yield backend
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(RECOVERS_WITHIN_S):
+        while not await condition():  # noqa: ASYNC110 - asked for, not announced
+            await asyncio.sleep(0.1)
+
+
+async def test_every_port_works_on_azure(azure: Azure) -> None:
+    async with opened(azure.settings) as backend:
+        noted = NewEvent(body=Noted(text="x"), source="/zekt/test", subject="1", correlationid="1", causationid="1")
+        [event] = await backend.store.append("test/1", [noted], expected_version=0)
+        await backend.bus.publish("ingress", [OutgoingMessage(envelope=event)])
+        receiver = backend.bus.subscribe("ingress", "router")
+        [message] = await receiver.receive(1, timeout_s=5)
+        await receiver.complete(message)
+        ref = await backend.payloads.put(7, b"body")
+        assert message.message_id == event.id
+        assert await backend.payloads.get(7, ref.sha256) == b"body"
+        async with backend.leases.hold("test"):
+            assert (await backend.check()).ok
+
+
+async def test_the_services_of_a_process_share_one_client_of_each_kind(azure: Azure) -> None:
+    async with opened(azure.settings) as one:
+        connections = azure.bus.connection_count
+        async with opened(azure.settings) as other:
+            assert other.bus is one.bus
+            await until(lambda: _is(azure.bus.connection_count == connections))
+        assert (await one.check()).ok
+
+
+async def _is(value: bool) -> bool:  # noqa: FBT001 - a condition
+    return value
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"cosmos_endpoint": "http://127.0.0.1:1"}, "ZEKT_COSMOS_ENDPOINT"),
+        ({"cosmos_key": "d3Jvbmc="}, "ZEKT_COSMOS_ENDPOINT: .* refuses"),
+        ({"cosmos_database": "absent"}, "ZEKT_COSMOS_DATABASE: the database absent has no container .*zekt provision"),
+        (
+            {
+                "servicebus_connection": "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0;"
+                "UseDevelopmentEmulator=true"
+            },
+            "ZEKT_SERVICEBUS_CONNECTION",
+        ),
+        (
+            {"blob_connection": "AccountName=zekt;AccountKey=c2VjcmV0;BlobEndpoint=http://127.0.0.1:1/zekt"},
+            "ZEKT_BLOB_CONNECTION: .* cannot be reached",
+        ),
+    ],
+    ids=["cosmos-unreachable", "cosmos-key", "database", "bus-unreachable", "blob-unreachable"],
+)
+async def test_at_start_what_cannot_be_used_is_one_line_with_its_setting(
+    azure: Azure, change: dict[str, str], says: str
+) -> None:
+    with pytest.raises(BackendUnavailable, match=says) as unavailable:
+        async with opened(dataclasses.replace(azure.settings, **change)):
+            pytest.fail("it opened")
+    assert "\n" not in str(unavailable.value)
+    assert "c2VjcmV0" not in str(unavailable.value)
+
+
+async def test_a_wrong_key_for_service_bus_is_refused_at_start(azure: Azure) -> None:
+    wrong = azure.bus.connection_string.replace(azure.bus.key, "d3Jvbmc=")
+    with pytest.raises(BackendUnavailable, match="ZEKT_SERVICEBUS_CONNECTION") as unavailable:
+        async with opened(dataclasses.replace(azure.settings, servicebus_connection=wrong)):
+            pytest.fail("it opened")
+    assert "d3Jvbmc" not in str(unavailable.value)
+
+
+async def test_an_outage_of_service_bus_shows_and_passes(azure: Azure) -> None:
+    async with opened(azure.settings) as backend:
+        receiver = backend.bus.subscribe("ingress", "router")
+        await receiver.receive(1, timeout_s=0)
+        azure.bus.begin_outage()
+
+        async def is_told() -> bool:
+            await receiver.receive(1, timeout_s=0.1)
+            check = await backend.check()
+            return not check.ok and "ZEKT_SERVICEBUS_CONNECTION" in check.detail
+
+        async def is_well() -> bool:
+            await receiver.receive(1, timeout_s=0.1)
+            return (await backend.check()).ok
+
+        await until(is_told)
+        await azure.bus.end_outage()
+        await until(is_well)
+
+
+async def test_an_outage_of_cosmos_shows_and_passes(azure: Azure) -> None:
+    async with opened(azure.settings) as backend:
+        fault = azure.cosmos.faults.add("error", status=503, count=None)
+
+        async def is_told() -> bool:
+            check = await backend.check()
+            return not check.ok and "ZEKT_COSMOS_ENDPOINT" in check.detail
+
+        async def is_well() -> bool:
+            return (await backend.check()).ok
+
+        await until(is_told)
+        azure.cosmos.faults.active.remove(fault)
+        await until(is_well)
+
+
+async def test_a_service_is_asked_at_most_every_other_second() -> None:
+    now, asked = 0.0, 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        raise BackendUnavailable("ZEKT_BLOB_URL: nobody is there")
+
+    readiness = AzureReadiness({"ZEKT_BLOB_URL": ask}, monotonic=lambda: now)
+    for _ in range(10):
+        assert await readiness.troubles() == ["ZEKT_BLOB_URL: nobody is there"]
+    assert asked == 1
+    now = 2.0
+    await asyncio.gather(*(readiness.troubles() for _ in range(10)))
+    assert asked == 2
