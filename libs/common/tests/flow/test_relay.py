@@ -85,9 +85,9 @@ async def take(backend: Backend, count: int, *, timeout_s: float = 5.0) -> list[
     receiving = receiver(backend)
     async with asyncio.timeout(timeout_s):
         while len(taken) < count:
-            for message in await receiving.receive(count - len(taken), timeout_s=1.0):
-                await receiving.complete(message)
-                taken.append((message.message_id, decode(message.body)))
+            messages = await receiving.receive(count - len(taken), timeout_s=1.0)
+            await asyncio.gather(*(receiving.complete(message) for message in messages))
+            taken += [(message.message_id, decode(message.body)) for message in messages]
     return taken
 
 
