@@ -7,14 +7,15 @@ itself, so that a feed's name means the same range for ever. When a partition sp
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from zekt_common.adapters.cosmos_container import CosmosContainer
-from zekt_common.adapters.cosmos_feed_pages import FeedRange, RangePages
-from zekt_common.clock import to_micros
+from zekt_common.adapters.cosmos_append_times import AppendTimes
+from zekt_common.adapters.cosmos_container import CosmosContainer, Item
+from zekt_common.adapters.cosmos_feed_pages import FeedRange, RangePages, is_divided
+from zekt_common.clock import from_micros, to_micros
 from zekt_common.envelope import Envelope, decode_page
 from zekt_common.ports.event_store import FeedPage
 
@@ -25,10 +26,14 @@ _OWN_STREAM: Final = "~feeds"
 
 
 class _Part(msgspec.Struct, frozen=True, array_like=True):
-    """A range within the feed, and the SDK's token that continues it ("" is the beginning)."""
+    """A range within the feed, and the SDK's token that continues it ("" is the beginning).
+
+    Times are in microseconds: nothing that comes now is stamped before `through`.
+    """
 
     range: FeedRange
     token: str
+    through: int
 
 
 class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,18 +42,24 @@ class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: tuple[_Part, ...] = ()
     since: int = 0
 
+    @property
+    def through(self) -> int:
+        return min(part.through for part in self.parts)
+
+
+_FOREIGN: Final = "this is no cursor of this store"
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Cursor)
 
 
 class CosmosChangeFeed:
-    """Reads feeds page by page; `margin` is how far times may run backwards along one."""
+    """Reads feeds page by page, as far as `times` says how their stamps may be ordered."""
 
-    def __init__(self, container: CosmosContainer, margin: timedelta) -> None:
+    def __init__(self, container: CosmosContainer, times: AppendTimes) -> None:
         self._container = container
         self._pages = RangePages(container)
-        self._margin = margin
+        self._times = times
         self._ranges: Sequence[FeedRange] = ()
         self._woken = asyncio.Event()
         self._ends: dict[str, _End] = {}
@@ -69,9 +80,10 @@ class CosmosChangeFeed:
         while ended < len(at.parts):
             at, events = await self._next(at, limit)
             if events:
-                return self._found(at, events)
+                at = _Cursor(at.parts) if at.through >= at.since else at  # nothing older can come any more
+                return FeedPage(events, _encode(at), from_micros(at.through))
             ended += 1
-        self._ends[feed] = _End(cursor, woken, time.monotonic())
+        self._ends[feed] = _End(cursor, at, woken)
         return FeedPage([], cursor)
 
     def cursor_at(self, feed: str, moment: datetime) -> str:
@@ -102,32 +114,44 @@ class CosmosChangeFeed:
         """Read on in the first part, until it gives events that are wanted or ends, and put it last."""
         first, *others = await self._begun(at.parts)
         while True:
-            items, token = await self._pages.read(first.range, first.token, limit)
-            first = _Part(first.range, token)
-            events = [event for event in _events(items) if to_micros(event.time) >= at.since]
-            if events or not items:
-                return _Cursor((*others, first), at.since), events
+            first, items, events = await self._read(first, limit)
+            wanted = [event for event in events if to_micros(event.time) >= at.since]
+            if wanted or not items:
+                return _Cursor((*others, first), at.since), wanted
 
-    def _found(self, at: _Cursor, events: list[Envelope]) -> FeedPage:
-        through = max(event.time for event in events) - self._margin
-        if at.since and to_micros(through) >= at.since:
-            at = _Cursor(at.parts)  # nothing older can come any more
-        return FeedPage(events, _encode(at), through)
+    async def _read(self, part: _Part, limit: int) -> tuple[_Part, Sequence[Item], list[Envelope]]:
+        horizon = self._times.horizon()
+        try:
+            items, token = await self._pages.read(part.range, part.token, limit)
+        except ValueError as error:
+            raise ValueError(_FOREIGN) from error
+        events = _events(items)
+        if not items:
+            through = to_micros(horizon)
+        elif events and not is_divided(token):  # else the rest of the range may lie back any far
+            through = to_micros(max(event.time for event in events) - self._times.margin)
+        else:
+            through = part.through
+        return _Part(part.range, token, max(through, part.through)), items, events
 
     async def _started(self, feed: str, cursor: str) -> _Cursor:
         try:
             at = _decoder.decode(cursor) if cursor else _Cursor()
         except msgspec.MsgspecError as error:
-            raise ValueError("no cursor of this store") from error
+            raise ValueError(_FOREIGN) from error
+        end = self._ends.get(feed)
+        if end is not None and end.cursor == cursor:
+            return end.at
         whole = (await self._all_ranges())[int(feed)]
-        return at if at.parts else _Cursor((_Part(whole, ""),), at.since)
+        return at if at.parts else _Cursor((_Part(whole, "", at.since),), at.since)
 
     async def _begun(self, parts: Sequence[_Part]) -> Sequence[_Part]:
         """Divide the first part by the partitions in it, if it is not begun: no token continues several at once."""
         first, *others = parts
         if first.token:
             return parts
-        return [*(_Part(each, "") for each in await self._pages.within(first.range)), *others]
+        within = await self._pages.within(first.range)
+        return [*(_Part(each, "", first.through) for each in within), *others]
 
     async def _all_ranges(self) -> Sequence[FeedRange]:
         if not self._ranges:
@@ -140,19 +164,20 @@ class CosmosChangeFeed:
 
 
 class _End:
-    """A feed was seen to end at this cursor; `woken` is set by the first own append since."""
+    """Nothing came after this cursor up to `at`, which goes on from there; `woken` is set by the next own append."""
 
-    def __init__(self, cursor: str, woken: asyncio.Event, at: float) -> None:
-        self.cursor, self.woken, self._at = cursor, woken, at
+    def __init__(self, cursor: str, at: _Cursor, woken: asyncio.Event) -> None:
+        self.cursor, self.at, self.woken = cursor, at, woken
+        self._seen_at = time.monotonic()
 
     def looks_again_in_s(self) -> float:
-        return self._at + LOOK_EVERY_S - time.monotonic()
+        return self._seen_at + LOOK_EVERY_S - time.monotonic()
 
     def is_old(self) -> bool:
         return self.looks_again_in_s() <= 0
 
 
-def _events(items: Sequence[Any]) -> list[Envelope]:
+def _events(items: Sequence[Item]) -> list[Envelope]:
     return decode_page("[" + ",".join(item["event"] for item in items if "event" in item) + "]")
 
 

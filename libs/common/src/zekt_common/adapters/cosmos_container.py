@@ -71,6 +71,14 @@ class CosmosContainer:
         condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         await self.ask("delete", lambda hook: self.proxy.delete_item(id_, partition, response_hook=hook, **condition))
 
+    async def discard(self, partition: str, id_: str) -> None:
+        """Delete the item if it is there."""
+        try:
+            await self.delete(partition, id_)
+        except CosmosRefused as refused:
+            if refused.status != FOUND_NOT:
+                raise
+
     async def batch(self, partition: str, operations: Sequence[Operation]) -> Sequence[Item]:
         """Apply up to 100 operations to one partition, all or none, and return an answer for each."""
 

@@ -42,7 +42,7 @@ class CosmosEventStore:
     def __init__(self, container: CosmosContainer, *, clock: Clock = utc_now, timing: Timing | None = None) -> None:
         self._container = container
         self._times = AppendTimes(container, clock, timing or Timing())
-        self._feed = CosmosChangeFeed(container, self._times.margin)
+        self._feed = CosmosChangeFeed(container, self._times)
 
     async def append(self, stream: str, events: Sequence[NewEvent], /, *, expected_version: int) -> list[Envelope]:
         """Append all of `events` or none; see `EventStore.append`.

@@ -61,9 +61,18 @@ class RangePages:
         return items, continued
 
 
+def is_divided(token: str) -> bool:
+    """Tell whether the token continues several partitions, which stand where they stand: so it is after a split."""
+    return _plain(token).count(b'"token"') != 1
+
+
 def _is_torn(token: str) -> bool:
     """Tell whether the SDK could not continue from this token: one begun over several partitions names them all."""
+    return b'"token": null' in _plain(token)
+
+
+def _plain(token: str) -> bytes:
     try:
-        return b'"token": null' in base64.b64decode(token)
+        return base64.b64decode(token)
     except (binascii.Error, ValueError):
-        return False
+        return b""

@@ -60,7 +60,7 @@ class Intents:
     async def forget(self, intent: Intent) -> None:
         """Delete the intent, which never came to hold or has been carried out."""
         for number in range(len(intent.pages)):
-            await self._container.delete(intent.partition, _page_id(intent.id, number))
+            await self._container.discard(intent.partition, _page_id(intent.id, number))
 
     async def carry_out(self, intent: Intent) -> dict[tuple[str, str], str]:
         """Apply every batch that nobody has applied yet; return the new ETags by partition and document id."""

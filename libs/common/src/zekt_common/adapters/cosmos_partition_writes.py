@@ -76,7 +76,10 @@ class PartitionWrites:
     async def _write_one(self, change: Change, marks: Mapping[str, Any]) -> dict[str, str]:
         partition, id_, etag = change.partition, encode_id(change.id), change.if_match
         if isinstance(change, Remove):
-            await self._remove(partition, id_, etag)
+            if etag == ANY:
+                await self._container.discard(partition, id_)
+            else:
+                await self._container.delete(partition, id_, etag)
             return {}
         item = item_of(change, marks)
         if etag == ANY:
@@ -86,13 +89,6 @@ class PartitionWrites:
         else:
             written = await self._container.replace(item, etag)
         return {change.id: written["_etag"]}
-
-    async def _remove(self, partition: str, id_: str, etag: str) -> None:
-        try:
-            await self._container.delete(partition, id_, etag)
-        except CosmosRefused as refused:
-            if refused.status != FOUND_NOT or etag != ANY:
-                raise
 
     async def _without_absent(self, changes: Sequence[Change], refused: CosmosRefused) -> Sequence[Change]:
         """Return the changes without removals of what is not there.

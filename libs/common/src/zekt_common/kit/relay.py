@@ -116,7 +116,7 @@ class Relay:
             await self._publish(messages)
         tail.advance(page)
         self._watermarks.keep_active(time.monotonic())
-        await self._announce(tail, page.through - _TICK)  # events of that very time may follow
+        await self._announce(tail, tail.through - _TICK)  # events of that very time may follow
         return True
 
     async def _publish(self, messages: Sequence[OutgoingMessage]) -> None:
@@ -244,10 +244,11 @@ class _Tail:
         self.dirty = False
         self.kept_at = time.monotonic()
         self.waiting_since: datetime | None = None
+        self.through = from_micros(0)
 
     def advance(self, page: FeedPage) -> None:
-        through = page.through if self.at.through is None else max(page.through, self.at.through)
-        self.at = Checkpoint(page.cursor, through, self.at.rewind)
+        self.through = page.through if self.at.through is None else max(page.through, self.at.through)
+        self.at = Checkpoint(page.cursor, self.through, self.at.rewind)
         self.dirty = True
 
     def reach_end(self) -> None:

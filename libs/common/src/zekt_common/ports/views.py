@@ -62,6 +62,7 @@ class Views(Protocol):
         but an engine may show some partitions before others; without any condition, a crash may leave part of it.
 
         Raises:
-            DocumentConflict: a document is not at the ETag that its change asks for.
+            DocumentConflict: a document is not at the ETag that its change asks for; over a network also where the
+                write took place, its answer was lost, and others have written since.
         """
         ...
