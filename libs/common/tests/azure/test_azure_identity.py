@@ -13,11 +13,14 @@ from zekt_common.adapters.azure_connections import AzureConnections, connected, 
 from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.blob_container import BlobContainer
 from zekt_common.adapters.cosmos_client import open_cosmos
+from zekt_common.adapters.servicebus_bus import open_servicebus_bus
+from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_common.errors import BackendRefused, BackendUnavailable
-from zekt_sandbox import cosmos
+from zekt_sandbox import cosmos, servicebus
 from zekt_sandbox.azurite import Azurite
 
 BLOB_AUDIENCE = "https://storage.azure.com"
+SERVICEBUS_SCOPE = "https://servicebus.azure.net//.default"
 COSMOS_SCOPE = "https://127.0.0.1/.default"
 
 
@@ -110,3 +113,24 @@ async def test_services_without_a_key_share_one_default_identity() -> None:
     async with connections(settings) as made:
         assert isinstance(made.blob.credential, DefaultAzureCredential)
         assert made.servicebus.credential is made.cosmos.credential is made.blob.credential
+
+
+async def test_service_bus_is_given_a_token_for_service_bus(certificate: Certificate) -> None:
+    credential = RecordingCredential()
+    tls = serve_tls(certificate)
+    async with servicebus.serving(emulator_config(), token_audience=servicebus.AUDIENCE, tls=tls) as namespace:
+        way = dataclasses.replace(ways(certificate, credential).servicebus, endpoint=f"sb://127.0.0.1:{namespace.port}")
+        async with open_servicebus_bus(way, publishes_to=["ingress"]):
+            pass
+        assert {claims["aud"] for claims in namespace.token_claims} == {servicebus.AUDIENCE}
+    assert set(credential.scopes) == {SERVICEBUS_SCOPE}
+
+
+async def test_service_bus_refuses_a_token_that_is_meant_for_another(certificate: Certificate) -> None:
+    credential = RecordingCredential(audience="https://graph.microsoft.com")
+    tls = serve_tls(certificate)
+    async with servicebus.serving(emulator_config(), token_audience=servicebus.AUDIENCE, tls=tls) as namespace:
+        way = dataclasses.replace(ways(certificate, credential).servicebus, endpoint=f"sb://127.0.0.1:{namespace.port}")
+        with pytest.raises(BackendUnavailable, match="ZEKT_SERVICEBUS_NAMESPACE"):
+            async with open_servicebus_bus(way, publishes_to=["ingress"]):
+                pytest.fail("it was let in")
