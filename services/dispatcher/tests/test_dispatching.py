@@ -85,11 +85,9 @@ async def test_a_revoked_token_is_replaced(dispatcher: Running) -> None:
 @pytest.mark.parametrize(
     ("changes", "category"),
     [
-        ({"target_repository": "beta/unknown"}, "gone"),
         ({"installation_id": 999}, "auth"),
         ({"target_repository_id": 999}, "auth"),
         ({"event_type": "x" * 101}, "invalid"),
-        ({"target_repository": "beta/../consumer"}, "invalid"),
     ],
 )
 async def test_what_can_never_arrive_is_dead_lettered_at_once(

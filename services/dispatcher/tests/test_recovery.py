@@ -28,6 +28,7 @@ from zekt_dispatcher.github import GitHub
 from zekt_dispatcher.handlers import Handlers, order_of
 from zekt_dispatcher.ledger import Entry, Ledger
 from zekt_dispatcher.preparing import Preparation
+from zekt_dispatcher.standing import Standing
 from zekt_dispatcher.tokens import DispatchTokens
 from zekt_sandbox import GitHubSandbox
 
@@ -107,7 +108,10 @@ def assemble(clock: Clock, sandbox: GitHubSandbox, backend: Backend, http: aioht
     store, budgets, policy = Unsteady(backend.store), Budgets(8), Policy()
     tokens = DispatchTokens(AppTokens(sandbox, http), clock=clock)
     ledger = Ledger(store, decider(policy))
-    preparation = Preparation(backend.payloads, tokens, budgets, public_url="https://zekt.example", clock=clock)
+    standing = Standing(backend.views)
+    preparation = Preparation(
+        backend.payloads, tokens, budgets, standing, public_url="https://zekt.example", clock=clock
+    )
     github = GitHub(http, sandbox.url, clock=clock)
     dispatching = Dispatching(
         ledger, preparation, github, tokens, budgets, post_timeout_s=10, clock=clock, jitter=lambda: 1.0

@@ -33,6 +33,7 @@ from zekt_dispatcher.ledger import Ledger
 from zekt_dispatcher.operator_http import OperatorDesk, OperatorRoutes
 from zekt_dispatcher.preparing import Preparation
 from zekt_dispatcher.settings import DispatcherSettings
+from zekt_dispatcher.standing import Standing
 from zekt_dispatcher.tokens import DispatchTokens
 from zekt_dispatcher.views import project
 
@@ -63,31 +64,34 @@ class _Dispatcher:
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))
             self._build(backend, http)
             stack.push_async_callback(self._tokens.close)
-            parts = (self._projector, self._consumer, self._sweeper, self._retention)
+            parts = (self._projector, self._consumer, self._installations, self._sweeper, self._retention)
             loops = [asyncio.create_task(part.run()) for part in parts]
             stack.push_async_callback(_end, loops)
             yield
 
     async def drain(self) -> None:
         """Take nothing new; attempts under way get their outcome stored, or are found open by the timers."""
-        await asyncio.gather(self._consumer.drain(), self._sweeper.drain())
+        await asyncio.gather(self._consumer.drain(), self._installations.drain(), self._sweeper.drain())
 
     async def checks(self) -> Sequence[Check]:
         """Return whether consumers and operators would see everything that is stored."""
         caught_up = self._projector.caught_up.is_set()
         views = Check(name="views", ok=caught_up, detail="" if caught_up else "reading its own events; wait a moment")
-        return [views, await self._backend.check()]
+        heard = self._installations.caught_up.is_set()
+        standing = Check(name="installations", ok=heard, detail="" if heard else "reading identity's messages")
+        return [views, standing, await self._backend.check()]
 
     def _build(self, backend: Backend, http: aiohttp.ClientSession) -> None:
         settings, clock = self._settings, self._clock
         budgets = Budgets(settings.concurrency)
         identity = IdentityClient(http, settings.identity_url, self._mint)
         self._tokens = DispatchTokens(identity, clock=clock)
-        ledger = Ledger(backend.store, decider(settings.policy))
+        ledger, standing = Ledger(backend.store, decider(settings.policy)), Standing(backend.views)
         preparation = Preparation(
             backend.payloads,
             self._tokens,
             budgets,
+            standing,
             public_url=settings.public_url,
             safe_size_bytes=settings.safe_size_bytes,
             clock=clock,
@@ -97,6 +101,7 @@ class _Dispatcher:
             ledger, preparation, github, self._tokens, budgets, post_timeout_s=settings.post_timeout_s, clock=clock
         )
         handlers = Handlers(ledger, dispatching, settings.policy, clock=clock)
+        self._installations = Consumer(backend.bus, "identity", NAME, standing.handlers(), clock=clock)
         self._start_parts(backend, handlers)
         self._open_desks(backend, http, ledger, handlers)
 
@@ -135,7 +140,7 @@ class _Dispatcher:
             store=backend.store,
             bus=backend.bus,
             views=backend.views,
-            consumers={"router": self._consumer},
+            consumers={"router": self._consumer, "identity": self._installations},
             projectors={NAME: self._projector},
         )
 

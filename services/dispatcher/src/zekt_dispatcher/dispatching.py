@@ -104,7 +104,7 @@ class Dispatching:
         if left_s < _LEAST_POST_S:
             return NotTaken(category="unavailable", reason="storing the attempt took too long: nothing was sent")
         timeout_s = min(self._post_timeout_s, left_s)
-        return await self._github.dispatch(ready.order.target_repository, ready.body, ready.token, timeout_s=timeout_s)
+        return await self._github.dispatch(ready.target, ready.body, ready.token, timeout_s=timeout_s)
 
     def _learn(self, ready: Ready, outcome: Outcome) -> None:
         installation_id = ready.order.installation_id

@@ -13,6 +13,7 @@ from zekt_dispatcher.budgets import Budgets, Permit
 from zekt_dispatcher.client_payload import SAFE_SIZE_BYTES, Undeliverable, dispatch_body, wants_content
 from zekt_dispatcher.delivery_commands import Postpone, Refuse
 from zekt_dispatcher.delivery_events import Category, Order
+from zekt_dispatcher.standing import Standing
 from zekt_dispatcher.tokens import DispatchTokens
 
 
@@ -20,6 +21,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing stands in the way; the permit has to be released."""
 
     order: Order
+    target: str
     body: bytes
     token: str
     permit: Permit
@@ -36,13 +38,14 @@ class Preparation:
         payloads: Payloads,
         tokens: DispatchTokens,
         budgets: Budgets,
+        standing: Standing,
         *,
         public_url: str,
         safe_size_bytes: int = SAFE_SIZE_BYTES,
         clock: Clock = utc_now,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._payloads, self._tokens, self._budgets = payloads, tokens, budgets
+        self._payloads, self._tokens, self._budgets, self._standing = payloads, tokens, budgets, standing
         self._public_url = public_url
         self._safe_size_bytes = safe_size_bytes
         self._clock = clock
@@ -50,9 +53,9 @@ class Preparation:
 
     async def prepare(self, order: Order) -> Ready | Postpone | Refuse:
         """Return what the attempt needs, or why there can be none: not now, or not at all."""
-        paused_s = self._budgets.paused_for_s(order.installation_id)
-        if paused_s > 0:
-            return self._postpone("rate_limit", "the installation pauses, as GitHub asked for", paused_s)
+        obstacle = await self._obstacle(order)
+        if obstacle is not None:
+            return obstacle
         try:
             body = await self._body(order)
             token = await self._tokens.token(order.installation_id, order.target_repository_id)
@@ -66,6 +69,16 @@ class Preparation:
             return self._refuse("invalid", str(error))
         return await self._with_permit(order, body, token)
 
+    async def _obstacle(self, order: Order) -> Postpone | Refuse | None:
+        """Return what stands in the way before anything is asked of anybody."""
+        refusal = await self._standing.refusal(order)
+        if refusal is not None:
+            return self._refuse("auth", refusal)
+        paused_s = self._budgets.paused_for_s(order.installation_id)
+        if paused_s > 0:
+            return self._postpone("rate_limit", "the installation pauses, as GitHub asked for", paused_s)
+        return None
+
     async def _body(self, order: Order) -> bytes:
         content = None
         if order.payload_ref is not None and wants_content(order, self._safe_size_bytes):
@@ -77,7 +90,8 @@ class Preparation:
         if permit is None:
             paused_s = self._budgets.paused_for_s(order.installation_id)
             return self._postpone("busy", "too many attempts to this installation are under way", paused_s)
-        return Ready(order=order, body=body, token=token, permit=permit)
+        target = await self._standing.target(order)
+        return Ready(order=order, target=target, body=body, token=token, permit=permit)
 
     def _postpone(self, category: Category, reason: str, not_before_s: float) -> Postpone:
         return Postpone(
