@@ -17,7 +17,7 @@ class Clock:
         return time.time() + self._offset_s
 
     def advance(self, seconds: float) -> None:
-        """Move this clock alone, and ring what is due by it, soon; the machine's stays.
+        """Move this clock alone, and ring what is due by it before this returns; the machine's stays.
 
         Raises:
             ValueError: time does not go back.
@@ -26,7 +26,7 @@ class Clock:
             raise ValueError("a clock is only advanced")
         self._offset_s += seconds
         for alarm in self._alarms:
-            alarm.rearm()
+            alarm.catch_up()
 
     def alarm(self, ring: Callable[[], None]) -> "Alarm":
         """Return an alarm that is not set yet."""
@@ -54,20 +54,29 @@ class Alarm:
         """Ring at this time, or at an earlier one that it is set to."""
         if self._due is None or due < self._due:
             self._due = due
-            self.rearm()
+            self._arm(due)
 
-    def rearm(self) -> None:
-        """Count anew how long it is until then."""
-        if self._handle is not None:
-            self._handle.cancel()
-        if self._due is not None:
-            delay_s = max(0.0, self._due - self._clock.now())
-            self._handle = asyncio.get_running_loop().call_later(delay_s, self._fire)
+    def catch_up(self) -> None:
+        """Ring at once if it is time now, by a clock that was moved."""
+        if self._due is None:
+            return
+        if self._due <= self._clock.now():
+            self.cancel()
+            self._ring()
+        else:
+            self._arm(self._due)
 
     def cancel(self) -> None:
         """Do not ring."""
         self._due = None
-        self.rearm()
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _arm(self, due: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        delay_s = max(0.0, due - self._clock.now())
+        self._handle = asyncio.get_running_loop().call_later(delay_s, self._fire)
 
     def _fire(self) -> None:
         self._due, self._handle = None, None

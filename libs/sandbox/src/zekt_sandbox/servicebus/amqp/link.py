@@ -121,22 +121,12 @@ class Link:
         self.credit += credit
         self.session.send_flow(self)
 
-    def collect(self, transfer: list[Any], payload: bytes) -> Incoming | None:
-        """Add what a transfer carried; the whole message when it was the last of it.
-
-        Raises:
-            AmqpError: the message is larger than the link takes.
-        """
-        assert self.node is not None  # noqa: S101 - only open links are given transfers
+    def collect(self, transfer: list[Any], payload: bytes, max_size_bytes: int) -> Incoming | None:
+        """Add what a transfer carried, unless the message is too large; the message when it was its last transfer."""
         incoming = self._incoming or Incoming(int(transfer[1]), int(transfer[3] or 0), bool(transfer[4]))
-        incoming.parts.append(payload)
         incoming.size_bytes += len(payload)
-        if incoming.size_bytes > self.node.max_message_size:
-            raise AmqpError(
-                "amqp:link:message-size-exceeded",
-                f"The received message (delivery-id:{incoming.delivery_id}, size:{incoming.size_bytes} bytes or more)"
-                f" exceeds the limit ({self.node.max_message_size} bytes) currently allowed on the link.",
-            )
+        if incoming.size_bytes <= max_size_bytes:
+            incoming.parts.append(payload)
         is_unfinished = bool(transfer[5])
         self._incoming = incoming if is_unfinished else None
         return None if is_unfinished else incoming

@@ -131,11 +131,7 @@ class Session:
         link = self.links.get(int(fields[0]))
         if link is None or link.node is None or link.is_closed:
             return
-        try:
-            whole = link.collect(fields, payload)
-        except AmqpError as error:
-            link.detach(error)
-            return
+        whole = link.collect(fields, payload, link.node.max_message_size)
         if whole is not None:
             self._take(link, link.node, whole)
 
@@ -144,6 +140,7 @@ class Session:
         link.credit -= 1
         state = outcome(ACCEPTED)
         try:
+            _check_size(incoming, node)
             node.on_message(link, incoming.payload, incoming.message_format)
         except AmqpError as error:
             state = rejection(error)
@@ -196,3 +193,12 @@ class Session:
             self.send_flow(link, drained=True)
         elif echo:
             self.send_flow(link)
+
+
+def _check_size(incoming: Incoming, node: Node) -> None:
+    if incoming.size_bytes > node.max_message_size:
+        raise AmqpError(
+            "amqp:link:message-size-exceeded",
+            f"The received message (delivery-id:{incoming.delivery_id}, size:{incoming.size_bytes} bytes) exceeds the"
+            f" limit ({node.max_message_size} bytes) currently allowed on the link.",
+        )
