@@ -1,4 +1,5 @@
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from zekt_common.errors import BackendUnavailable, PayloadNotFound
 from zekt_common.ports import Keys
 from zekt_common.ports.payloads import RETENTION
 from zekt_sandbox.azurite import Azurite
+
+ROOT = Path(__file__).parents[4]
 
 
 class ManualClock:
@@ -105,6 +108,17 @@ async def test_the_storage_account_deletes_nothing_before_it_expires(
     }
     with pytest.raises(ValueError, match="90 days at most"):
         await BlobPayloads(container, keys).put(account, b"x", retention=RETENTION + timedelta(seconds=1))
+
+
+async def test_the_documented_lifecycle_rule_is_the_one_that_is_proven() -> None:
+    documented = (ROOT / "docs/azure.md").read_text().partition("```json")[2].partition("```")[0]
+    assert json.loads(documented) == LIFECYCLE_POLICY
+
+
+async def test_a_reference_is_what_a_put_returns(container: BlobContainer, keys: Keys, account: int) -> None:
+    payloads = BlobPayloads(container, keys, clock=ManualClock())
+    reference = await payloads.reference(account, b"x")
+    assert reference == await payloads.put(account, b"x")
 
 
 async def test_a_wrong_key_is_refused_by_name_and_without_the_key(azurite: Azurite, keys: Keys) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidTag
 
@@ -12,12 +13,14 @@ from zekt_common.adapters.payload_sealing import seal, unseal
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.errors import KeyDestroyed, PayloadNotFound
 from zekt_common.ports.keys import Keys
-from zekt_common.ports.payloads import RETENTION, PayloadRef
+from zekt_common.ports.payloads import RETENTION, PayloadRef, reference_to
 
 BLOCKS_THE_LOOP_BYTES: Final = 64 * 1024
 DELETED_AT_ONCE: Final = 32
 _HEX: Final = frozenset("0123456789abcdef")
 _SHA256_DIGITS: Final = 64
+
+Result = TypeVar("Result")
 
 
 class BlobPayloads:
@@ -27,6 +30,26 @@ class BlobPayloads:
         self._container = container
         self._keys = keys
         self._clock = clock
+
+    async def reference(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:
+        """Return the reference that `put` will return for new content.
+
+        Raises:
+            KeyDestroyed: the account's data key was destroyed.
+        """
+        await self._keys.data_key(account_id)
+        sha256 = await _off_loop(content, _hash)
+        expires_at = from_micros(to_micros(self._clock() + retention))
+        return PayloadRef(account_id=account_id, sha256=sha256, size_bytes=len(content), expires_at=expires_at)
+
+    async def reference(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:
+        """Return the reference that `put` will return for new content.
+
+        Raises:
+            KeyDestroyed: the account's data key was destroyed.
+        """
+        await self._keys.data_key(account_id)
+        return reference_to(account_id, content, self._clock() + retention)
 
     async def put(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:
         """Store `content` durably and return its reference.
@@ -99,17 +122,24 @@ class BlobPayloads:
 
 
 async def _sealed(content: bytes, secret: bytes, account_id: int) -> tuple[str, bytes]:
-    def hash_and_seal() -> tuple[str, bytes]:
-        sha256 = hashlib.sha256(content).hexdigest()
+    def hash_and_seal(content: bytes) -> tuple[str, bytes]:
+        sha256 = _hash(content)
         return sha256, seal(content, secret, account_id, sha256)
 
-    return hash_and_seal() if len(content) < BLOCKS_THE_LOOP_BYTES else await asyncio.to_thread(hash_and_seal)
+    return await _off_loop(content, hash_and_seal)
 
 
 async def _unsealed(body: bytes, secret: bytes, account_id: int, sha256: str) -> bytes:
-    if len(body) < BLOCKS_THE_LOOP_BYTES:
-        return unseal(body, secret, account_id, sha256)
-    return await asyncio.to_thread(unseal, body, secret, account_id, sha256)
+    return await _off_loop(body, lambda body: unseal(body, secret, account_id, sha256))
+
+
+async def _off_loop(content: bytes, work: Callable[[bytes], Result]) -> Result:
+    """Do the work, in a thread if the content is so large that others would wait for it."""
+    return work(content) if len(content) < BLOCKS_THE_LOOP_BYTES else await asyncio.to_thread(work, content)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _name(account_id: int, sha256: str) -> str:
