@@ -18,6 +18,7 @@ from zekt_common.kit.consumer import Consumer, Handler
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.projector import Projector
 from zekt_common.kit.relay import Relay
+from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Sweeper
@@ -80,6 +81,7 @@ class _Identity:
                 self._relay,
                 self._consumer,
                 self._reconciliation,
+                self._retention,
             )
             running = [asyncio.create_task(part.run()) for part in parts]
             try:
@@ -100,7 +102,7 @@ class _Identity:
         self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
         ledger, sealer = Ledger(backend.store, self._projector), Sealer(backend.keys)
         self.auditor = Auditor(ledger, clock=self._clock)
-        accounts = self._compose_people(backend, http, ledger, sealer)
+        accounts, vault = self._compose_people(backend, http, ledger, sealer)
         app = GitHubApp(
             http,
             api_url=self._settings.github_api_url,
@@ -109,7 +111,9 @@ class _Identity:
         )
         installations = Installations(ledger, backend.views, AppView(app), clock=self._clock)
         self._watch = CredentialsWatch(app.check_credentials, again_s=self._ask_again_s)
-        self.tokens = TokenDesk(tokens=TokenCache(app.issue), installations=installations, auditor=self.auditor)
+        self.tokens = TokenDesk(
+            tokens=TokenCache(app.issue), vault=vault, installations=installations, auditor=self.auditor
+        )
         self._compose_loops(backend, installations, accounts)
 
     def _compose_loops(self, backend: Backend, installations: Installations, accounts: Accounts) -> None:
@@ -126,6 +130,7 @@ class _Identity:
             clock=self._clock,
         )
         self._sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=accounts.erase, now=self._clock)
+        self._retention = Retention(backend.expiring, backend.leases, name=NAME)
         self._reconciliation = Reconciliation(
             installations.reconcile, backend.leases, first_after_s=self._reconcile_after_s
         )
@@ -140,7 +145,7 @@ class _Identity:
 
     def _compose_people(
         self, backend: Backend, http: aiohttp.ClientSession, ledger: Ledger, sealer: Sealer
-    ) -> Accounts:
+    ) -> tuple[Accounts, UserTokenVault]:
         settings, clock, client = self._settings, self._clock, self._settings.oauth
         oauth = GitHubOAuth(
             http,
@@ -160,7 +165,7 @@ class _Identity:
         self.accounts = AccountDesk(
             accounts=accounts, sessions=sessions, verifier=verifier, views=backend.views, clock=clock
         )
-        return accounts
+        return accounts, vault
 
 
 def build_service(

@@ -1,9 +1,10 @@
-"""Identity's internal door: installation tokens for services."""
+"""Identity's internal door: tokens for services, each noted before it is answered."""
 
 import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -12,11 +13,15 @@ from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.contracts.identity import (
     INSTALLATION_TOKENS_PATH,
     TOKENS_INSTALLATION,
+    TOKENS_USER,
+    USER_TOKENS_PATH,
     InstallationToken,
     InstallationTokenRequest,
+    UserToken,
+    UserTokenRequest,
 )
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_common.kit.service import Access, Route
+from zekt_common.kit.service import Access, Handler, Route
 from zekt_common.telemetry.tracing import current_span
 from zekt_identity.audit import NOBODY
 from zekt_identity.auditor import Auditor
@@ -25,6 +30,9 @@ from zekt_identity.github_app import AppCredentialsRefused, GitHubRefused, GitHu
 from zekt_identity.installations import Installations
 from zekt_identity.scopes import Scope, scope_of
 from zekt_identity.tokens import TokenCache
+from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
+
+Asked = TypeVar("Asked")
 
 RETRY_AFTER_S = 5.0
 CREDENTIALS_RETRY_AFTER_S = 60.0
@@ -42,12 +50,13 @@ class TokenDesk:
     """What the routes work with."""
 
     tokens: TokenCache
+    vault: UserTokenVault
     installations: Installations
     auditor: Auditor
 
 
 class TokenDoor:
-    """`POST /internal/tokens/installation`, for services whose token has the role."""
+    """`POST /internal/tokens/...`, for services whose token has the role."""
 
     def __init__(self, issuer: EmbeddedIssuer, desk: Callable[[], TokenDesk]) -> None:
         self._issuer = issuer
@@ -56,20 +65,14 @@ class TokenDoor:
     def routes(self) -> list[Route]:
         """Return the door's routes."""
         return [
-            Route(
-                method="POST",
-                path=INSTALLATION_TOKENS_PATH,
-                handler=self.give_installation_token,
-                requires=Access.SERVICE_TOKEN,
-                internal=True,
-                max_body_bytes=64 * 1024,
-            )
+            _route(INSTALLATION_TOKENS_PATH, self.give_installation_token),
+            _route(USER_TOKENS_PATH, self.give_user_token),
         ]
 
     async def give_installation_token(self, request: web.Request) -> web.Response:
         """Answer 200 with a token, 422 when GitHub says no, 503 with Retry-After when it cannot say."""
         caller = self._issuer.verify(request.headers.get("Authorization"), role=TOKENS_INSTALLATION)
-        asked = _parse(await request.read())
+        asked = _parse(await request.read(), InstallationTokenRequest)
         span = current_span()
         if span is not None:
             span.set(caller=caller.service, purpose=asked.purpose)
@@ -94,6 +97,32 @@ class TokenDoor:
         )
         return json_response(token, headers={"Cache-Control": "no-store"})
 
+    async def give_user_token(self, request: web.Request) -> web.Response:
+        """Answer 200 with a person's token, 404 when there is none that works, 503 with Retry-After when not now."""
+        caller = self._issuer.verify(request.headers.get("Authorization"), role=TOKENS_USER)
+        asked = _parse(await request.read(), UserTokenRequest)
+        try:
+            stored = await self._desk().vault.usable(asked.account_id)
+        except SignInNeeded:
+            raise Refusal(404, "sign_in_needed", "The person has to sign in (again).") from None
+        except GitHubUnavailable as error:
+            raise _unavailable("github_unavailable", f"{error}.", error.pause_s or RETRY_AFTER_S) from error
+        await self._desk().auditor.token_given(
+            caller=caller.service,
+            origin=origin_of(request),
+            kind="user",
+            purpose=asked.purpose,
+            token=stored.tokens.access_token,
+            account_id=asked.account_id,
+        )
+        answer = UserToken(
+            token=stored.tokens.access_token,
+            expires_at=stored.tokens.expires_at,
+            account_id=asked.account_id,
+            login=stored.login,
+        )
+        return json_response(answer, headers={"Cache-Control": "no-store"})
+
     async def _token(self, scope: Scope, rejected_sha256: str | None) -> InstallationToken:
         """Return a token; of an installation that is said not to be active, GitHub's word counts, not the cache's."""
         desk = self._desk()
@@ -104,9 +133,20 @@ class TokenDoor:
         return await desk.tokens.look_up(scope, rejected_sha256=hashlib.sha256(token.token.encode()).hexdigest())
 
 
-def _parse(body: bytes) -> InstallationTokenRequest:
+def _route(path: str, handler: Handler) -> Route:
+    return Route(
+        method="POST",
+        path=path,
+        handler=handler,
+        requires=Access.SERVICE_TOKEN,
+        internal=True,
+        max_body_bytes=64 * 1024,
+    )
+
+
+def _parse(body: bytes, kind: type[Asked]) -> Asked:
     try:
-        return msgspec.json.decode(body, type=InstallationTokenRequest)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
         raise Refusal(400, "invalid_request", f"{error}.") from None
 

@@ -35,6 +35,7 @@ SCHEMAS: Final = Schemas(
     [*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS, *INSTALLATION_SCHEMAS, *REPOSITORY_SCHEMAS]
 )
 _NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
+_SESSION_LIFE_S: Final = int(SESSION_LIFE.total_seconds())
 _PREFIX: Final = "dev.zekt."
 
 
@@ -96,7 +97,8 @@ def _audited(envelope: Envelope, event: IdentityEvent) -> Put:
 def _ended(event: IdentityEvent) -> list[Put | Remove]:
     match event:
         case SessionEnded():
-            return [Put(partition=ENDED_SESSIONS, id=place(event.ends_at, event.session_id), body=b"{}")]
+            id_ = place(event.ends_at, event.session_id)
+            return [Put(partition=ENDED_SESSIONS, id=id_, body=b"{}", ttl_s=_SESSION_LIFE_S)]
         case SessionsRevoked() | AccountLeft():
             return [_account_ended(event.account_id, event.at)]
         case _:
@@ -105,7 +107,8 @@ def _ended(event: IdentityEvent) -> list[Put | Remove]:
 
 def _account_ended(account_id: int, at: datetime) -> Put:
     body = msgspec.json.encode(EndedAccount(account_id=account_id, at=at))
-    return Put(partition=ENDED_ACCOUNTS, id=place(at + SESSION_LIFE, account_id), body=body)
+    id_ = place(at + SESSION_LIFE, account_id)
+    return Put(partition=ENDED_ACCOUNTS, id=id_, body=body, ttl_s=_SESSION_LIFE_S)
 
 
 def _seen(event: IdentityEvent) -> list[Put | Remove]:

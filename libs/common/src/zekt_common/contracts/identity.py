@@ -16,7 +16,9 @@ RepositoryStatus = Literal["covered", "withdrawn"]
 AUDIENCE: Final = "api://zekt-identity"
 ISSUER: Final = "zekt-embedded"
 TOKENS_INSTALLATION: Final = "Tokens.Installation"
+TOKENS_USER: Final = "Tokens.User"
 INSTALLATION_TOKENS_PATH: Final = "/internal/tokens/installation"
+USER_TOKENS_PATH: Final = "/internal/tokens/user"
 
 
 class InstallationTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +46,25 @@ class InstallationToken(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"InstallationToken(installation_id={self.installation_id}, expires_at={self.expires_at.isoformat()})"
+
+
+class UserTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask for the token of a person who has signed in, to act for them at GitHub."""
+
+    account_id: int
+    purpose: str
+
+
+class UserToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer. Its repr never shows the token; `expires_at` is None where the App's user tokens do not expire."""
+
+    token: str
+    expires_at: datetime | None
+    account_id: int
+    login: str
+
+    def __repr__(self) -> str:
+        return f"UserToken(account_id={self.account_id}, expires_at={self.expires_at})"
 
 
 class InstallationChanged(Event, frozen=True, kw_only=True):
