@@ -16,7 +16,7 @@ from zekt_cli.demo.github import GitHub
 from zekt_cli.hosting.child import Child, ChildFailed, child
 from zekt_cli.suite import SANDBOX_FILE, locate
 
-STARTS_WITHIN_S: Final = 30.0
+STARTS_WITHIN_S: Final = 60.0
 ENDS_WITHIN_S: Final = 12.0
 
 
