@@ -5,19 +5,23 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from zekt_ingress import webhook_door
+from zekt_ingress import bodies
 
 from .conftest import Running, Sender
 
-PROMISED = webhook_door.AT_ONCE_BYTES + 1
+LENGTHS = [
+    f"Content-Length: {bodies.SMALL_BYTES}",
+    f"Content-Length: {bodies.SMALL_BYTES + 1}",
+    "Transfer-Encoding: chunked",
+]
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("length", [f"Content-Length: {PROMISED}", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("length", LENGTHS)
 async def test_a_body_that_does_not_arrive_in_time_is_408(
     running: Running, sender: Sender, monkeypatch: pytest.MonkeyPatch, length: str
 ) -> None:
-    monkeypatch.setattr(webhook_door, "BODY_WITHIN_S", 0.05)
+    monkeypatch.setattr(bodies, "BODY_WITHIN_S", 0.05)
     url = urlsplit(running.hosted.url)
     signed = [f"{name}: {value}" for name, value in sender.headers(b"{}").items()]
     head = ["POST /webhooks/github HTTP/1.1", f"Host: {url.netloc}", length, *signed, "", ""]

@@ -26,6 +26,20 @@ async def test_what_is_put_is_what_is_got(backend: Backend, clock: Any, content:
     assert await backend.payloads.get(7, ref.sha256) == content
 
 
+async def test_new_content_can_be_referred_to_before_it_is_put(backend: Backend) -> None:
+    ref = await backend.payloads.reference(7, b"x", retention=timedelta(days=3))
+    with pytest.raises(PayloadNotFound):
+        await backend.payloads.get(7, ref.sha256)
+    assert await backend.payloads.put(7, b"x", retention=timedelta(days=3)) == ref
+
+
+async def test_nothing_of_an_erased_account_can_be_referred_to(backend: Backend) -> None:
+    await backend.payloads.put(7, b"x")
+    await backend.keys.destroy(7)
+    with pytest.raises(KeyDestroyed):
+        await backend.payloads.reference(7, b"y")
+
+
 async def test_a_payload_belongs_to_its_account(backend: Backend) -> None:
     ref = await backend.payloads.put(7, b"ours")
     with pytest.raises(PayloadNotFound):

@@ -15,9 +15,10 @@ from zekt_common.errors import StorageUnusable
 from zekt_common.kit.consumer import Consumer
 from zekt_common.kit.operations import Operated
 from zekt_common.kit.relay import Relay
+from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
-from zekt_common.kit.supervision import finish, supervise
-from zekt_common.ports import Leases, Payloads, Put, Views
+from zekt_common.kit.supervision import finish
+from zekt_common.ports import Put, Views
 from zekt_ingress.admission import Admission
 from zekt_ingress.catalog_view import CatalogView
 from zekt_ingress.handlers import handlers
@@ -31,7 +32,6 @@ from zekt_ingress.wait_door import WaitDoor
 from zekt_ingress.webhook_door import WebhookDoor
 
 NAME: Final = "ingress"
-PURGE_EVERY_S: Final = 3600.0
 
 
 class _Ingress:
@@ -53,7 +53,8 @@ class _Ingress:
         ):
             relay = self._compose(backend, http)
             relaying = run_elsewhere(self._settings.host) if self._settings.own_relay else relay.run()
-            loops = [self.consumer.run(), relaying, _purge(backend.payloads, backend.leases)]
+            retention = Retention(backend.expiring, backend.leases, name=NAME)
+            loops = [self.consumer.run(), relaying, retention.run()]
             running = [asyncio.create_task(loop) for loop in loops]
             try:
                 yield
@@ -125,15 +126,3 @@ async def _store_check(views: Views) -> Check:
     except StorageUnusable:
         return Check(name="store", ok=False, detail="Nothing can be stored: see the log, and free disk space.")
     return Check(name="store", ok=True)
-
-
-async def _purge(payloads: Payloads, leases: Leases) -> None:
-    """Delete expired payloads now and then, one process at a time."""
-
-    async def purge_for_ever() -> None:
-        async with leases.hold("payloads/purge"):
-            while True:
-                await payloads.purge()
-                await asyncio.sleep(PURGE_EVERY_S)
-
-    await supervise("payloads/purge", purge_for_ever)

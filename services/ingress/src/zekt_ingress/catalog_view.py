@@ -20,6 +20,7 @@ Entity = RepositoryChanged | ServiceChanged | SubscriptionChanged
 
 PAGE: Final = 500
 LOOK_AGAIN_S: Final = 0.1
+SEEN_KEPT_S: Final = 30 * 86_400
 _VERSION_DIGITS: Final = 12
 
 T = TypeVar("T")
@@ -150,7 +151,8 @@ def _place(entity: Entity, stream: str) -> tuple[str, str]:
 
 
 def _seen(cause: Envelope) -> Put:
-    return Put(partition=f"{cause.stream}/seen", id=str(cause.version).zfill(_VERSION_DIGITS), body=b"{}")
+    id_ = str(cause.version).zfill(_VERSION_DIGITS)
+    return Put(partition=f"{cause.stream}/seen", id=id_, body=b"{}", ttl_s=SEEN_KEPT_S)
 
 
 def _offers(service: ServiceChanged, repository_id: int, workflow_path: str, event_type: str) -> bool:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.service import Access, Route
-from zekt_ingress import message_door, wait_door, webhook_door
+from zekt_ingress import bodies, message_door, wait_door
 from zekt_ingress.message_door import MessageDoor
 from zekt_ingress.wait_door import WaitDoor
 from zekt_ingress.webhook_door import WebhookDoor
@@ -41,7 +41,7 @@ def routes(doors: Callable[[], Doors]) -> list[Route]:
             path="/webhooks/github",
             handler=receive_webhook,
             requires=Access.WEBHOOK_SIGNATURE,
-            max_body_bytes=webhook_door.MAX_BODY_BYTES,
+            max_body_bytes=bodies.MAX_BODY_BYTES,
         ),
         Route(
             method="POST",

@@ -14,6 +14,7 @@ from zekt_common.ports import EventStore, Payloads
 from zekt_common.telemetry.metrics import WEBHOOKS_RECEIVED
 from zekt_common.telemetry.tracing import current_span
 from zekt_ingress import webhook
+from zekt_ingress.bodies import SMALL_BYTES, Room, declared_bytes, read_body
 from zekt_ingress.signatures import (
     HookTarget,
     SignatureRefused,
@@ -24,8 +25,6 @@ from zekt_ingress.signatures import (
 )
 from zekt_ingress.translate import SOURCE
 from zekt_ingress.webhook import Facts, NotJson, UnexpectedShape, WebhookReceived
-
-MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 
 _CONTENT_TYPE: Final = istr("Content-Type")
 _EVENT: Final = istr("X-GitHub-Event")
@@ -38,8 +37,6 @@ _GUID_FORM: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,49}")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 _ACCEPTED: Final = b'{"status":"accepted"}'
-AT_ONCE_BYTES: Final = 64 * 1024
-BODY_WITHIN_S: Final = 10.0
 _DUPLICATE: Final = b'{"status":"duplicate"}'
 _REFUSALS: Final[dict[type[ZektError], tuple[int, str]]] = {
     SignatureRefused: (401, "signature_refused"),
@@ -56,15 +53,23 @@ class WebhookDoor:
         self._verifier = verifier
         self._store = store
         self._payloads = payloads
+        self._room = Room()
 
     async def receive(self, request: web.Request) -> web.Response:
         """Answer 202 `accepted`, or `duplicate` for a GUID that this hook's target has sent before."""
+        size_bytes = declared_bytes(request)
+        if size_bytes <= SMALL_BYTES:
+            return await self._take(request)
+        async with self._room.hold(size_bytes):
+            return await self._take(request)
+
+    async def _take(self, request: web.Request) -> web.Response:
         headers = request.headers
         _check_content_type(headers)
         signature = headers.get(_SIGNATURE)
         target, event, guid = _origin(headers) if signature else _NOBODY
         try:
-            body = self._verifier.verify(await _body(request) if signature else b"", signature, target)
+            body = self._verifier.verify(await read_body(request) if signature else b"", signature, target)
             facts = webhook.read(event, body)
             check_repository(target, facts.repository_id)
             accepted = await self._keep(body, facts, target, event, guid)
@@ -78,8 +83,11 @@ class WebhookDoor:
         return web.Response(body=content, status=202, content_type="application/json")
 
     async def _keep(self, body: VerifiedBody, facts: Facts, target: HookTarget, event: str, guid: str) -> bool:
-        """Archive the body, then append the event that refers to it; False if the stream is there already."""
-        payload = await self._payloads.put(facts.owner_id, body)
+        """Archive the body and append the event that refers to it; False if the stream is there already.
+
+        Both go to the disk at once, and are there when this returns.
+        """
+        payload = await self._payloads.reference(facts.owner_id, body)
         received = WebhookReceived(
             event=event,
             action=facts.action,
@@ -90,8 +98,15 @@ class WebhookDoor:
             run=facts.run,
         )
         stream = webhook.stream_of(target, guid)
+        archiving = asyncio.ensure_future(self._payloads.put(facts.owner_id, body))
         try:
-            await self._store.append(stream, [_event(received, facts, stream)], expected_version=0)
+            return await self._append(stream, _event(received, facts, stream))
+        finally:
+            await archiving
+
+    async def _append(self, stream: str, event: NewEvent) -> bool:
+        try:
+            await self._store.append(stream, [event], expected_version=0)
         except StreamConflict:
             return False
         return True
@@ -112,18 +127,6 @@ def _event(received: WebhookReceived, facts: Facts, stream: str) -> NewEvent:
         traceparent=span.traceparent if span else None,
         accountid=str(facts.owner_id) if facts.owner_id else None,
     )
-
-
-async def _body(request: web.Request) -> bytes:
-    """Read the body, for as long as GitHub would wait for the answer."""
-    length = request.content_length
-    if length is not None and length <= AT_ONCE_BYTES:
-        return await request.read()
-    try:
-        async with asyncio.timeout(BODY_WITHIN_S):
-            return await request.read()
-    except TimeoutError:
-        raise Refusal(408, "body_too_slow", f"The body did not arrive within {BODY_WITHIN_S:.0f} s.") from None
 
 
 def _check_content_type(headers: CIMultiDictProxy[str]) -> None:

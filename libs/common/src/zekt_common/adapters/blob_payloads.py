@@ -38,17 +38,6 @@ class BlobPayloads:
             KeyDestroyed: the account's data key was destroyed.
         """
         await self._keys.data_key(account_id)
-        sha256 = await _off_loop(content, _hash)
-        expires_at = from_micros(to_micros(self._clock() + retention))
-        return PayloadRef(account_id=account_id, sha256=sha256, size_bytes=len(content), expires_at=expires_at)
-
-    async def reference(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:
-        """Return the reference that `put` will return for new content.
-
-        Raises:
-            KeyDestroyed: the account's data key was destroyed.
-        """
-        await self._keys.data_key(account_id)
         return reference_to(account_id, content, self._clock() + retention)
 
     async def put(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:

@@ -19,7 +19,7 @@ from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.errors import KeyDestroyed, PayloadNotFound
 from zekt_common.ports.keys import Keys
-from zekt_common.ports.payloads import RETENTION, PayloadRef
+from zekt_common.ports.payloads import RETENTION, PayloadRef, reference_to
 
 NONCE_BYTES = 12
 COMPRESSION_LEVEL = 1
@@ -61,6 +61,15 @@ class SqlitePayloads:
         self._database = database
         self._keys = keys
         self._clock = clock
+
+    async def reference(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:
+        """Return the reference that `put` will return for new content.
+
+        Raises:
+            KeyDestroyed: the account's data key was destroyed.
+        """
+        await self._keys.data_key(account_id)
+        return reference_to(account_id, content, self._clock() + retention)
 
     async def put(self, account_id: int, content: bytes, /, *, retention: timedelta = RETENTION) -> PayloadRef:
         """Store `content` durably and return its reference.

@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import json
 import pickle
-import selectors
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -111,78 +111,39 @@ def _socket_pair() -> tuple[socket.socket, socket.socket]:
     return pair
 
 
-class _File:
-    """One attached file: its socket, and the writes that have arrived and wait their turn."""
-
-    def __init__(self, path: Path, connection: socket.socket, *, secure_delete: bool) -> None:
-        self._connection = connection
-        self._commits = GroupCommit(path, connect(path, secure_delete=secure_delete))
-        self._received = bytearray()
-        self._writes: list[Write] = []
-        self.is_open = True
-
-    def take_in(self) -> None:
-        """Read what has arrived."""
-        data = self._connection.recv(BUFFER_BYTES)
-        self.is_open = bool(data)
-        self._received += data
-        while (content := take_frame(self._received)) is not None:
-            self._writes += content
-
-    def commit(self) -> bool:
-        """Commit one batch and answer it; return whether more writes wait."""
-        if self._writes:
-            batch, self._writes = self._writes[:PIPELINED_BATCH], self._writes[PIPELINED_BATCH:]
-            self._connection.sendall(frame(self._commits.commit(batch)))
-        return bool(self._writes)
-
-    def close(self) -> None:
-        self._commits.close()
-        self._connection.close()
-
-
 def serve(control: socket.socket) -> None:
-    """Commit for every file that is attached through `control`, in turns, until all sockets are closed."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(control, selectors.EVENT_READ)
-        busy: set[_File] = set()
-        while selector.get_map():
-            for key, _ in selector.select(0 if busy else None):
-                if key.data is None:
-                    _attach(selector, control)
-                else:
-                    key.data.take_in()
-                    busy.add(key.data)
-                    if not key.data.is_open:
-                        selector.unregister(key.fileobj)
-            busy = {file for file in busy if _serve_turn(file)}
+    """Commit for every file that is attached through `control`, until all sockets are closed."""
+    threads = []
+    while descriptors := (received := socket.recv_fds(control, ORDER_BYTES, 1))[1]:
+        path, secure_delete = json.loads(received[0])
+        file = Path(path), socket.socket(fileno=descriptors[0])
+        threads.append(threading.Thread(target=_serve_file, args=file, kwargs={"secure_delete": secure_delete}))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
 
 
-def _attach(selector: selectors.BaseSelector, control: socket.socket) -> None:
-    order, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 1)
-    if not order:
-        selector.unregister(control)
-        return
-    path, secure_delete = json.loads(order)
-    connection = socket.socket(fileno=descriptors[0])
-    selector.register(connection, selectors.EVENT_READ, _File(Path(path), connection, secure_delete=secure_delete))
-
-
-def _serve_turn(file: _File) -> bool:
-    """Commit one batch of the file; return whether it has to have another turn."""
-    if file.commit():
-        return True
-    if not file.is_open:
-        file.close()
-    return False
+def _serve_file(path: Path, connection: socket.socket, *, secure_delete: bool) -> None:
+    """Commit what arrives until the other end is gone: one thread a file, so that they wait for the disk together."""
+    with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        commits = GroupCommit(path, connect(path, secure_delete=secure_delete))
+        received = bytearray()
+        while data := connection.recv(BUFFER_BYTES):
+            received += data
+            with contextlib.suppress(BlockingIOError):
+                while more := connection.recv(BUFFER_BYTES, socket.MSG_DONTWAIT):
+                    received += more
+            writes: list[Write] = []
+            while (content := take_frame(received)) is not None:
+                writes += content
+            for start in range(0, len(writes), PIPELINED_BATCH):
+                connection.sendall(frame(commits.commit(writes[start : start + PIPELINED_BATCH])))
+        commits.close()
 
 
 def main() -> None:
     """Be the writer process: the argument is the inherited control socket."""
-    with (
-        contextlib.suppress(BrokenPipeError, ConnectionResetError),
-        socket.socket(fileno=int(sys.argv[1])) as control,
-    ):
+    with socket.socket(fileno=int(sys.argv[1])) as control:
         serve(control)
 
 
