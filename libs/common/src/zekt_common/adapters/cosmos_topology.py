@@ -41,22 +41,26 @@ def definitions(services: tuple[str, ...]) -> tuple[ContainerDefinition, ...]:
 
 def _events(service: str) -> ContainerDefinition:
     return ContainerDefinition(
-        name=events_of(service), partition_key="/streamId", indexing_policy=_indexed("/version/?", "/type/?")
+        name=events_of(service),
+        partition_key="/streamId",
+        indexing_policy=_indexed("/streamId/?", "/version/?", "/type/?"),
     )
 
 
 def _views(service: str) -> ContainerDefinition:
-    """Listings are ordered by the id, which an explicit path has to name where everything else is left out."""
     return ContainerDefinition(
         name=views_of(service),
         partition_key="/partition",
-        indexing_policy=_indexed("/id/?"),
+        indexing_policy=_indexed("/partition/?"),
         default_ttl_s=TTL_ON_REQUEST_S,
     )
 
 
 def _indexed(*paths: str) -> dict[str, Any]:
-    """Return the policy that indexes these paths alone: each one more costs request units on every write."""
+    """Return the policy that indexes these paths alone: each one more costs request units on every write.
+
+    The partition key has to be named, or queries within a partition scan; `id` is always indexed.
+    """
     return {
         "indexingMode": "consistent",
         "automatic": True,
