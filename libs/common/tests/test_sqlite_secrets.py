@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
-from zekt_common.adapters.sqlite_group_commit import GroupCommit
+from zekt_common.adapters.sqlite_group_commit import GroupCommit, Write
 from zekt_common.adapters.sqlite_keys import CACHE_S, KEY_TABLES, SqliteKeys, read_master_key
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
 from zekt_common.errors import KeyDestroyed, PayloadNotFound, StorageUnusable
@@ -137,7 +137,12 @@ async def test_a_purge_of_many_payloads_lets_others_in_between(
     await asyncio.gather(*(payloads.put(7, b"%d" % n, retention=timedelta(0)) for n in range(1200)))
     commits: list[Any] = []
     commit = GroupCommit.commit
-    monkeypatch.setattr(GroupCommit, "commit", lambda self, writes: commits.append(writes) or commit(self, writes))
+
+    def counting(group: GroupCommit, writes: Sequence[Write]) -> list[Any]:
+        commits.append(writes)
+        return commit(group, writes)
+
+    monkeypatch.setattr(GroupCommit, "commit", counting)
     assert await payloads.purge() == 1200
     assert len(commits) == 4
     await file.close()

@@ -71,7 +71,7 @@ class StorageUnusable(ZektError):
 
 
 class BackendUnavailable(StorageUnusable):
-    """A cloud endpoint cannot be reached, refuses us or is overloaded; the message names the setting that leads there."""
+    """A cloud endpoint cannot be reached, refuses us or is overloaded; the message names the setting behind it."""
 
 
 class ClockApart(StorageUnusable):
