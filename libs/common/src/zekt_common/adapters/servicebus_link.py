@@ -19,11 +19,11 @@ from zekt_common.adapters.servicebus_unpublished import release, withdraw
 from zekt_common.errors import BackendUnavailable, ZektError
 from zekt_common.kit.supervision import growing_pause_s
 
-LOOK_S = 0.02
+LOOK_S = 0.05
 IDLE_LOOK_S = 0.1
 ABANDONED_S = 0.05
 LOOKS_IN_A_ROW = 10
-BURST = 3
+BURST = 20
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 
