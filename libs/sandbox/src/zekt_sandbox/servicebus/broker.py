@@ -60,7 +60,8 @@ class ServiceBusBroker:
         for connection in self.connections:
             for session in connection.sessions.values():
                 for link in list(session.links.values()):
-                    link.detach(error)
+                    if link.address != cbs.ADDRESS:
+                        link.detach(error)
 
     def _management(self, found: Topic | Receivers) -> ManagementNode:
         if isinstance(found, Topic):

@@ -147,10 +147,10 @@ class Connection(asyncio.Protocol):
                 at += 8
                 continue
             size, offset, _kind, channel = _FRAME_HEADER.unpack_from(unread, at)
-            if len(unread) - at < size:
-                break
             if not _FRAME_HEADER.size <= offset * 4 <= size <= _FRAME_SIZE:
                 raise ValueError("a frame of an impossible size")
+            if len(unread) - at < size:
+                break
             frame = bytes(unread[at + offset * 4 : at + size])
             at += size
             if frame:
