@@ -84,3 +84,36 @@ async def test_github_out_of_reach_does_not_make_it_unready(sandbox: GitHubSandb
         sandbox.clear_faults()
         while (await identity.hosted.readiness()).checks[0].detail:
             await identity.hosted.until_ready()
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    (tmp_path / "app.pem").write_bytes(rsa_pem())
+    return {"ZEKT_GITHUB_APP_ID": "7", "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(tmp_path / "app.pem"), **more}
+
+
+def test_sign_in_needs_both_halves_of_the_oauth_client(tmp_path: Path) -> None:
+    assert IdentitySettings.from_env(environment(tmp_path)).oauth is None
+    half = environment(tmp_path, ZEKT_GITHUB_OAUTH_CLIENT_ID="Iv1.x")
+    with pytest.raises(SettingsError, match="ZEKT_GITHUB_OAUTH_CLIENT_SECRET is not set, though"):
+        IdentitySettings.from_env(half)
+    settings = IdentitySettings.from_env(half | {"ZEKT_GITHUB_OAUTH_CLIENT_SECRET": "s3cret"})
+    assert settings.oauth is not None
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("api_url", "github_url"),
+    [
+        ("https://api.github.com", "https://github.com"),
+        ("https://api.acme.ghe.com", "https://acme.ghe.com"),
+        ("https://ghe.example/api/v3", "https://ghe.example"),
+        ("http://127.0.0.1:8081", "http://127.0.0.1:8081"),
+    ],
+)
+def test_where_people_reach_github_follows_from_its_api(tmp_path: Path, api_url: str, github_url: str) -> None:
+    assert IdentitySettings.from_env(environment(tmp_path, ZEKT_GITHUB_API_URL=api_url)).github_url == github_url
+
+
+def test_people_are_never_sent_to_a_public_url_in_the_clear(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ZEKT_PUBLIC_URL must be an https URL"):
+        IdentitySettings.from_env(environment(tmp_path, ZEKT_PUBLIC_URL="http://zekt.example"))
