@@ -64,6 +64,8 @@ class SubscriptionLink:
 
     async def receive(self, limit: int, *, timeout_s: float) -> list[ServiceBusReceivedMessage]:
         """Lock and return up to `limit` messages; none after `timeout_s`, nor while the broker is out of reach."""
+        if limit == 0:
+            return []
         demand = _Demand(limit, timeout_s)
         self._demands.append(demand)
         self._ask()
