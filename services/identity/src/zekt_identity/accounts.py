@@ -98,11 +98,11 @@ class Accounts:
         await self._ledger.execute(ACCOUNT, stream_of(order.account_id), EndSessions(order=order, reason=reason))
 
     async def revoked(self, order: Order) -> None:
-        """End every session that began until then, and forget the tokens: the person has taken their yes back."""
+        """Forget the tokens and end every session that began until then: the person has taken their yes back."""
         account = await self.find(order.account_id)
         if account.sessions_end is None or account.sessions_end < order.at:
-            await self.end_sessions(order, "authorization revoked at GitHub")
             await self._vault.remove(order.account_id)
+            await self.end_sessions(order, "authorization revoked at GitHub")
 
     async def leave(self, order: Order) -> None:
         """Close the account and erase what is personal; what a crash leaves undone a timer does."""

@@ -77,7 +77,7 @@ class AppWebhooks:
         return await self._ask(body.installation.id)
 
     def _without_body(self, message: AppWebhookReceived) -> Settlement:
-        """Wait for a body that ingress is still storing; of one that was erased or has expired reconciliation knows more."""
+        """Wait for a body that ingress is still storing; one that is gone for good is reconciliation's affair."""
         is_new = self._clock() - message.received_at < STORED_WITHIN
         return Retry(LOOK_AGAIN_S) if is_new else Complete()
 
