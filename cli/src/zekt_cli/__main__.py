@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dlq": "Show the messages that were given up.",
     "relay": "Publish stored events again.",
     "provision": "Create in Azure what the services expect there.",
+    "copy": "Move a suite's data from this machine to Azure.",
 }
 
 

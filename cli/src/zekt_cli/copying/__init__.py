@@ -1,0 +1,1 @@
+"""Moving a store from one engine to another, as it is."""
