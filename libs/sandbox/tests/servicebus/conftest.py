@@ -129,7 +129,7 @@ async def take(receiver: ServiceBusReceiver, count: int = 1) -> list[ServiceBusR
     deadline = time.monotonic() + DEADLINE_S
     while len(taken) < count:
         assert time.monotonic() < deadline, f"only {len(taken)} of {count} messages came"
-        taken += await receiver.receive_messages(count - len(taken), max_wait_time=1)
+        taken += await receiver.receive_messages(count - len(taken), max_wait_time=DEADLINE_S)
     return taken
 
 

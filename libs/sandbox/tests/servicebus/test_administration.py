@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -117,7 +118,7 @@ async def test_what_is_created_receives_messages(
         await client.create_subscription("t", name)
         await client.create_rule("t", name, "for", filter=CorrelationRuleFilter(properties={"for": name}))
         await client.delete_rule("t", name, "$Default")
-    options = {"custom_endpoint_address": sandbox.endpoint, "connection_verify": str(certificate[0])}
+    options: dict[str, Any] = {"custom_endpoint_address": sandbox.endpoint, "connection_verify": str(certificate[0])}
     bus = ServiceBusClient("zekt.servicebus.windows.net", Credential(), **options, **FAST)
     async with bus, bus.get_topic_sender("t") as sender:
         await sender.send_messages(Message("x", application_properties={"for": "a"}))

@@ -17,6 +17,7 @@ from zekt_sandbox.servicebus import AUDIENCE, DEFAULT_KEY, KEY_NAME, ServiceBusS
 from zekt_sandbox.servicebus.amqp.performatives import AmqpError
 from zekt_sandbox.servicebus.tokens import Authorizer
 
+ONCE = {**FAST, "retry_total": 0}
 NAMESPACE = "zekt.servicebus.windows.net"
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -35,8 +36,8 @@ async def send(client: ServiceBusClient, topic: str = "t") -> None:
 
 
 def by_token(sandbox: ServiceBusSandbox, credential: Any, certificate: tuple[Path, Path]) -> ServiceBusClient:
-    options = {"custom_endpoint_address": sandbox.endpoint, "connection_verify": str(certificate[0])}
-    return ServiceBusClient(NAMESPACE, credential, **options, **FAST)
+    options: dict[str, Any] = {"custom_endpoint_address": sandbox.endpoint, "connection_verify": str(certificate[0])}
+    return ServiceBusClient(NAMESPACE, credential, **options, **ONCE)
 
 
 def sas(resource: str, *, key: str = DEFAULT_KEY, lifetime_s: float = 60, name: str = KEY_NAME) -> str:
@@ -72,8 +73,8 @@ async def test_other_tokens_of_entra_id_are_refused(
 
 async def test_the_key_is_taken_over_tls_as_well(secure: ServiceBusSandbox, certificate: tuple[Path, Path]) -> None:
     connection = f"Endpoint=sb://{NAMESPACE}/;SharedAccessKeyName={KEY_NAME};SharedAccessKey={secure.key}"
-    options = {"custom_endpoint_address": secure.endpoint, "connection_verify": str(certificate[0])}
-    await send(ServiceBusClient.from_connection_string(connection, **options, **FAST))
+    options: dict[str, Any] = {"custom_endpoint_address": secure.endpoint, "connection_verify": str(certificate[0])}
+    await send(ServiceBusClient.from_connection_string(connection, **options, **ONCE))
     assert secure.namespace.topic("t").received == 1
     assert secure.token_claims == []
 
@@ -82,7 +83,7 @@ async def test_a_wrong_key_is_refused(sandbox: ServiceBusSandbox) -> None:
     sandbox.namespace.add_topic("t")
     wrong = sandbox.connection_string.replace(sandbox.key, "d3Jvbmc=")
     with pytest.raises(ServiceBusAuthenticationError):
-        await send(ServiceBusClient.from_connection_string(wrong, **FAST))
+        await send(ServiceBusClient.from_connection_string(wrong, **ONCE))
 
 
 async def test_entra_id_is_refused_unless_an_audience_is_configured(
@@ -98,7 +99,7 @@ async def test_entra_id_is_refused_unless_an_audience_is_configured(
 async def test_a_key_of_the_user_s_own_is_used() -> None:
     async with serving(EMPTY, key="b3du") as sandbox:
         sandbox.namespace.add_topic("t")
-        await send(ServiceBusClient.from_connection_string(sandbox.connection_string, **FAST))
+        await send(ServiceBusClient.from_connection_string(sandbox.connection_string, **ONCE))
         assert sandbox.namespace.topic("t").received == 1
 
 
@@ -106,7 +107,7 @@ async def test_a_token_for_one_topic_does_not_open_another(sandbox: ServiceBusSa
     sandbox.namespace.add_topic("t")
     sandbox.namespace.add_topic("other")
     connection = f"Endpoint={sandbox.endpoint};SharedAccessSignature={sas(f'{sandbox.endpoint}/t')};"
-    client = ServiceBusClient.from_connection_string(f"{connection}UseDevelopmentEmulator=true;", **FAST)
+    client = ServiceBusClient.from_connection_string(f"{connection}UseDevelopmentEmulator=true;", **ONCE)
     async with client:
         with pytest.raises(ServiceBusError):
             await send(client, "other")

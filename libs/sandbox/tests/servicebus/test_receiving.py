@@ -46,7 +46,8 @@ async def test_an_abandoned_message_comes_again_until_it_is_a_dead_letter(bus: B
 
 async def test_a_dead_letter_says_why_and_where_from(bus: Bus) -> None:
     await bus.send(Message("x"))
-    await bus.receiver.dead_letter_message(*await take(bus.receiver), reason="bad", error_description="very")
+    [message] = await take(bus.receiver)
+    await bus.receiver.dead_letter_message(message, reason="bad", error_description="very")
     async with bus.dead_letters() as letters:
         [letter] = await take(letters)
         assert (letter.dead_letter_reason, letter.dead_letter_error_description) == ("bad", "very")
