@@ -79,6 +79,7 @@ def _compose(clients: _Clients, master_key: bytes, service: str, clock: Clock) -
     database = clients.database
     views = CosmosViews(database.container(views_of(service)))
     keys = CosmosKeys(database.container(KEYS), master_key)
+    payloads = BlobPayloads(clients.blobs, keys, clock=clock)
     readiness = AzureReadiness(
         {
             COSMOS_ENDPOINT: lambda: views.get(*PROBE),
@@ -90,10 +91,11 @@ def _compose(clients: _Clients, master_key: bytes, service: str, clock: Clock) -
         store=CosmosEventStore(database.container(events_of(service)), clock=clock),
         views=views,
         bus=clients.bus,
-        payloads=BlobPayloads(clients.blobs, keys, clock=clock),
+        payloads=payloads,
         keys=keys,
         leases=CosmosLeases(views),
         troubles=readiness.troubles,
+        expiring={"payloads": payloads},
     )
     return backend, readiness
 

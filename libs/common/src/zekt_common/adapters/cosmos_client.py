@@ -1,6 +1,5 @@
 """The process's connection to Cosmos DB: one client for each account and database, shared by all that use it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from azure.cosmos.aio import CosmosClient, DatabaseProxy
 
 from zekt_common.adapters.cosmos_container import CosmosContainer
 from zekt_common.adapters.cosmos_errors import translated
+from zekt_common.adapters.sharing import shared
 
 DATABASE: Final = "zekt"
 CONNECTS_WITHIN_S: Final = 5
@@ -46,18 +46,6 @@ class CosmosDatabase:
         return self._containers[name]
 
 
-class _Share:
-    """An open client and how many use it."""
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.opening = asyncio.Lock()
-        self.client: CosmosClient | None = None
-
-
-_shares: dict[tuple[asyncio.AbstractEventLoop, CosmosConnection], _Share] = {}
-
-
 @asynccontextmanager
 async def open_cosmos(connection: CosmosConnection) -> AsyncIterator[CosmosDatabase]:
     """Open the database, sharing the client with everybody in this loop who opened the same.
@@ -65,23 +53,12 @@ async def open_cosmos(connection: CosmosConnection) -> AsyncIterator[CosmosDatab
     Raises:
         BackendUnavailable: the account cannot be reached, or refuses us.
     """
-    key = (asyncio.get_running_loop(), connection)
-    share = _shares.setdefault(key, _Share())
-    share.users += 1
-    try:
-        async with share.opening:
-            if share.client is None:
-                share.client = await _opened(connection)
-        yield CosmosDatabase(share.client, share.client.get_database_client(connection.database))
-    finally:
-        share.users -= 1
-        if share.users == 0:
-            del _shares[key]
-            if share.client is not None:
-                await share.client.close()
+    async with shared(connection, lambda: _opened(connection)) as client:
+        yield CosmosDatabase(client, client.get_database_client(connection.database))
 
 
-async def _opened(connection: CosmosConnection) -> CosmosClient:
+@asynccontextmanager
+async def _opened(connection: CosmosConnection) -> AsyncIterator[CosmosClient]:
     trust: dict[str, Any] = {"connection_verify": connection.ca_file} if connection.ca_file else {}
     client = CosmosClient(
         connection.endpoint,
@@ -93,7 +70,6 @@ async def _opened(connection: CosmosConnection) -> CosmosClient:
     try:
         with translated("the account"):
             await client.__aenter__()
-    except BaseException:
+        yield client
+    finally:
         await client.close()
-        raise
-    return client

@@ -4,13 +4,13 @@
 services. Services in one process share each file's writer; services in several processes share the files.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.file_leases import FileLeases
+from zekt_common.adapters.sharing import shared
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
 from zekt_common.adapters.sqlite_database import Committer, SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, SqliteEventStore
@@ -67,61 +67,36 @@ def _make_private(directory: Path) -> None:
         raise StorageUnusable(f"ZEKT_DATA_DIR {directory} cannot be used: {error.strerror}") from error
 
 
-class _Share:
-    """An open file and how many services of this process use it."""
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.opening = asyncio.Lock()
-        self.database: SqliteDatabase | None = None
-
-
-class _SharedProcess:
-    """The writer process of this one and how many of its services use it."""
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.process = WriterProcess()
-
-
-_shares: dict[tuple[asyncio.AbstractEventLoop, Path], _Share] = {}
-_processes: dict[asyncio.AbstractEventLoop, _SharedProcess] = {}
-
-
 @asynccontextmanager
 async def _committer(*, writer_process: bool) -> AsyncIterator[Committer]:
-    if not writer_process:
+    if writer_process:
+        async with shared(WriterProcess, _running_writer) as process:
+            yield process
+    else:
         yield "thread"
-        return
-    loop = asyncio.get_running_loop()
-    share = _processes.setdefault(loop, _SharedProcess())
-    share.users += 1
-    try:
-        yield share.process
-    finally:
-        share.users -= 1
-        if share.users == 0:
-            del _processes[loop]
-            await share.process.stop()
 
 
 @asynccontextmanager
-async def _shared(
-    path: Path, migrations: Sequence[str], *, secure_delete: bool = False, committer: Committer = "thread"
-) -> AsyncIterator[SqliteDatabase]:
-    key = (asyncio.get_running_loop(), path)
-    share = _shares.setdefault(key, _Share())
-    share.users += 1
+async def _running_writer() -> AsyncIterator[WriterProcess]:
+    process = WriterProcess()
     try:
-        async with share.opening:
-            if share.database is None:
-                share.database = await SqliteDatabase.open(
-                    path, migrations, secure_delete=secure_delete, committer=committer
-                )
-        yield share.database
+        yield process
     finally:
-        share.users -= 1
-        if share.users == 0:
-            del _shares[key]
-            if share.database is not None:
-                await share.database.close()
+        await process.stop()
+
+
+def _shared(
+    path: Path, migrations: Sequence[str], *, secure_delete: bool = False, committer: Committer = "thread"
+) -> AbstractAsyncContextManager[SqliteDatabase]:
+    return shared(path, lambda: _opened(path, migrations, secure_delete=secure_delete, committer=committer))
+
+
+@asynccontextmanager
+async def _opened(
+    path: Path, migrations: Sequence[str], *, secure_delete: bool, committer: Committer
+) -> AsyncIterator[SqliteDatabase]:
+    database = await SqliteDatabase.open(path, migrations, secure_delete=secure_delete, committer=committer)
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -2,18 +2,15 @@
 
 import hashlib
 import json
-import secrets
 import sqlite3
-import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-import zstandard
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from zekt_common.adapters.payload_sealing import seal, unseal
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
@@ -21,8 +18,6 @@ from zekt_common.errors import KeyDestroyed, PayloadNotFound
 from zekt_common.ports.keys import Keys
 from zekt_common.ports.payloads import RETENTION, PayloadRef, reference_to
 
-NONCE_BYTES = 12
-COMPRESSION_LEVEL = 1
 PURGED_PER_COMMIT = 500
 
 PAYLOAD_TABLES = """
@@ -43,8 +38,6 @@ _KNOWN = """
 """
 _PURGE = "DELETE FROM payloads WHERE id IN (SELECT id FROM payloads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
 _EXTEND = "UPDATE payloads SET expires_at = max(expires_at, ?) WHERE account_id = ? AND sha256 = ?"
-
-_of_thread = threading.local()
 
 
 class _Content(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +90,7 @@ class SqlitePayloads:
         except KeyDestroyed:
             raise _not_found(sha256) from None
         try:
-            return _unseal(rows[0][0], key.secret, _context(account_id, sha256))
+            return unseal(rows[0][0], key.secret, account_id, sha256)
         except InvalidTag:
             raise PayloadNotFound(f"payload {sha256[:64]} of account {account_id} is damaged: it is lost") from None
 
@@ -113,23 +106,6 @@ def _not_found(sha256: str) -> PayloadNotFound:
     return PayloadNotFound(f"no payload {sha256[:64]}: never stored, expired or erased")
 
 
-def _context(account_id: int, sha256: str) -> bytes:
-    return f"zekt payload {account_id} {sha256}".encode()
-
-
-def _seal(item: _Content, sha256: str) -> bytes:
-    if not hasattr(_of_thread, "compressor"):
-        _of_thread.compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    compressed: bytes = _of_thread.compressor.compress(item.content)
-    return nonce + AESGCM(item.secret).encrypt(nonce, compressed, _context(item.account_id, sha256))
-
-
-def _unseal(body: bytes, secret: bytes, context: bytes) -> bytes:
-    compressed = AESGCM(secret).decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], context)
-    return zstandard.ZstdDecompressor().decompress(compressed)
-
-
 def _put(connection: sqlite3.Connection, batch: Sequence[_Content]) -> list[tuple[str, int]]:
     places = [(item.account_id, hashlib.sha256(item.content).hexdigest()) for item in batch]
     kept_until = _expiries(connection, places)
@@ -139,7 +115,7 @@ def _put(connection: sqlite3.Connection, batch: Sequence[_Content]) -> list[tupl
         if place in kept_until:
             extended.append((item.expires_at, *place))
         else:
-            values += (*place, item.expires_at, _seal(item, place[1]))
+            values += (*place, item.expires_at, seal(item.content, item.secret, *place))
         kept_until[place] = max(item.expires_at, kept_until.get(place, 0))
     insert_rows(connection, "INSERT INTO payloads (account_id, sha256, expires_at, body)", 4, values)
     connection.executemany(_EXTEND, extended)
