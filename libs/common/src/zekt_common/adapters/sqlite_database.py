@@ -25,7 +25,7 @@ from zekt_common.adapters.sqlite_process_writer import ProcessWriter
 from zekt_common.adapters.sqlite_thread_writer import ThreadWriter
 from zekt_common.adapters.sqlite_writer_process import WriterProcess
 
-POLL_S = 0.003
+POLL_S = 0.002
 Committer = Literal["thread", "loop"] | WriterProcess
 
 
