@@ -1,11 +1,12 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from tests.e2e.azure_account import AzureAccount, running_account
 from tests.e2e.catalogs import onboard
-from tests.e2e.suite import Suite, Topology, running_suite
+from tests.e2e.suite import Engine, Suite, Topology, running_suite
 from zekt_sandbox import GitHubSandbox, Limits
 
 
@@ -23,6 +24,31 @@ def topology(request: pytest.FixtureRequest) -> Topology:
 
 
 @pytest.fixture
-async def suite(topology: Topology, tmp_path: Path, sandbox: GitHubSandbox) -> AsyncIterator[Suite]:
-    async with running_suite(topology, tmp_path, sandbox) as started:
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """SQLite, unless the test asks for another."""
+    return cast("Engine", getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureAccount]:
+    """The stand-ins for Azure's services; whoever starts a suite on them clears them first."""
+    with running_account(tmp_path_factory.mktemp("azure")) as account:
+        yield account
+
+
+@pytest.fixture
+async def engine_settings(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What leads a suite to its engine, in which nothing is stored yet."""
+    if engine == "sqlite":
+        return {}
+    account: AzureAccount = request.getfixturevalue("azure")
+    await account.clear(tmp_path)
+    return account.settings
+
+
+@pytest.fixture
+async def suite(
+    topology: Topology, engine_settings: dict[str, str], tmp_path: Path, sandbox: GitHubSandbox
+) -> AsyncIterator[Suite]:
+    async with running_suite(topology, tmp_path, sandbox, **engine_settings) as started:
         yield started

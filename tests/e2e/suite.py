@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,9 @@ import aiohttp
 from zekt_sandbox import GitHubSandbox
 
 Topology = Literal["one process", "four processes"]
+Engine = Literal["sqlite", "azure"]
 SERVICES = ("identity", "ingress", "router", "dispatcher")
-READY_S = 30
+READY_S = 60
 
 
 def free_port() -> int:
@@ -115,9 +116,12 @@ class Suite:
             await self.call("POST", "ingress", "/api/operations/ingress/wait", {"eventIds": positions, "timeoutS": 10})
         return answer
 
-    async def call(self, method: str, service: str, path: str, body: object = None) -> dict[str, Any]:
+    async def call(
+        self, method: str, service: str, path: str, body: object = None, *, query: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Call an operator endpoint and return its JSON; anything but a 2xx fails the test."""
-        async with self.http.request(method, self.url(service) + path, json=body, headers=self.operator) as answer:
+        url = self.url(service) + path
+        async with self.http.request(method, url, json=body, params=query, headers=self.operator) as answer:
             text = await answer.text()
             assert answer.status < 300, f"{method} {path}: {answer.status} {text}"
             content: dict[str, Any] = await answer.json()

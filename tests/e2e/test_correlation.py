@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, WORKFLOW, catalog
-from tests.e2e.messages import Received, post_message, received
+from tests.e2e.engines import in_four_processes, in_one_process, on_both_engines
+from tests.e2e.messages import ARRIVES_WITHIN_S, Received, post_message, received
 from tests.e2e.suite import Suite, running_suite
 from zekt_ingress.signatures import repository_secret
 from zekt_sandbox import GitHubSandbox
@@ -18,9 +17,6 @@ from zekt_sandbox import GitHubSandbox
 PLAIN, MESSAGE = "zekt-workflow-completed", "deployment"
 MASTER_KEY = b"m" * 32
 WINDOW_S = 2.0
-
-in_one_process = pytest.mark.parametrize("topology", ["one process"], indirect=True)
-in_four_processes = pytest.mark.parametrize("topology", ["four processes"], indirect=True)
 
 
 async def started(sandbox: GitHubSandbox) -> int:
@@ -34,9 +30,9 @@ def heard(*events: tuple[int, str]) -> Received:
 
 async def settled(sandbox: GitHubSandbox, *events: tuple[int, str]) -> Received:
     """Return what was received once these events and those of a later run, whose window closes last, have come."""
-    await sandbox.wait_for_dispatches(len(events) * len(CONSUMERS), timeout_s=15)
+    await sandbox.wait_for_dispatches(len(events) * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
     last, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches((len(events) + 1) * len(CONSUMERS), timeout_s=15)
+    assert await sandbox.wait_for_dispatches((len(events) + 1) * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
     return received(sandbox) - heard((last.id, PLAIN))
 
 
@@ -78,15 +74,18 @@ async def test_a_message_after_the_window_is_heard_of_beside_the_plain_event(
     await suite.apply(catalog(mode="events+messages", window_s=0.2))
     run = await started(sandbox)
     await sandbox.complete_run(run)
-    assert await sandbox.wait_for_dispatches(len(CONSUMERS), timeout_s=15)
+    assert await sandbox.wait_for_dispatches(len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
     await post_message(suite, sandbox, run, {})
     both = (run, PLAIN), (run, MESSAGE)
     assert await settled(sandbox, *both) == heard(*both)
 
 
-async def test_the_same_completion_through_two_hooks_is_heard_of_once(sandbox: GitHubSandbox, tmp_path: Path) -> None:
-    keys = f"1:{MASTER_KEY.hex()}"
-    async with running_suite("one process", tmp_path, sandbox, ZEKT_WEBHOOK_MASTER_KEYS=keys) as suite:
+@on_both_engines
+async def test_the_same_completion_through_two_hooks_is_heard_of_once(
+    sandbox: GitHubSandbox, tmp_path: Path, engine_settings: dict[str, str]
+) -> None:
+    settings = engine_settings | {"ZEKT_WEBHOOK_MASTER_KEYS": f"1:{MASTER_KEY.hex()}"}
+    async with running_suite("one process", tmp_path, sandbox, **settings) as suite:
         await suite.apply(catalog(mode="events+messages"))
         run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
         secret = repository_secret(MASTER_KEY, run.repository.id)

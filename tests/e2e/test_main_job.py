@@ -2,7 +2,8 @@ import json
 from collections import Counter
 
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, UNLISTED, WORKFLOW, catalog
-from tests.e2e.messages import payload_of, post_message
+from tests.e2e.engines import everywhere
+from tests.e2e.messages import ARRIVES_WITHIN_S, payload_of, post_message
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
 
@@ -10,7 +11,7 @@ from zekt_sandbox import GitHubSandbox
 async def test_a_completed_run_is_dispatched_to_every_subscriber(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
     run, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     dispatches = sandbox.dispatches()
     assert Counter(dispatch.repository for dispatch in dispatches) == Counter(CONSUMERS)
     for dispatch in dispatches:
@@ -19,6 +20,7 @@ async def test_a_completed_run_is_dispatched_to_every_subscriber(suite: Suite, s
         assert body["client_payload"]["zekt"]["correlationId"] == str(run.id)
 
 
+@everywhere
 async def test_a_message_takes_the_place_of_the_plain_event(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog(mode="events+messages"))
     run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
@@ -26,7 +28,7 @@ async def test_a_message_takes_the_place_of_the_plain_event(suite: Suite, sandbo
     assert answer["success"] is True
     assert answer["consumersNotified"] == 2
     await sandbox.complete_run(run.id)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     for dispatch in sandbox.dispatches():
         assert json.loads(dispatch.body)["event_type"] == "deployment"
         assert payload_of(dispatch.body)["zekt"]["payload"] == {"version": "1.2.3"}
@@ -38,28 +40,30 @@ async def test_without_a_message_the_plain_event_follows_at_the_windows_end(
 ) -> None:
     await suite.apply(catalog(mode="events+messages"))
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     assert {json.loads(dispatch.body)["event_type"] for dispatch in sandbox.dispatches()} == {"zekt-workflow-completed"}
 
 
+@everywhere
 async def test_an_unlisted_workflow_is_blocked_with_a_reason(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
     blocked, _ = await sandbox.run_workflow(PROVIDER, UNLISTED)
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     state = await suite.call("GET", "router", f"/api/runs/{blocked.repository.id}/{blocked.id}")
     assert "workflow_not_listed" in json.dumps(state)
     assert len(sandbox.dispatches()) == 2
 
 
+@everywhere
 async def test_repeats_of_a_webhook_change_nothing(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
     run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
     sandbox.create_repository_hook(PROVIDER, url=suite.webhook_url, secret=sandbox.webhook_secret)
     await sandbox.complete_run(run.id, through=["app"], repeat=3)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     other, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(4, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(4, timeout_s=ARRIVES_WITHIN_S)
     ids = Counter(payload_of(dispatch.body)["zekt"]["deliveryId"] for dispatch in sandbox.dispatches())
     assert len(ids) == 4
     assert set(ids.values()) == {1}
@@ -72,7 +76,7 @@ async def test_a_payload_too_large_for_github_travels_by_reference(suite: Suite,
     large = {"text": "x" * 200_000}
     await post_message(suite, sandbox, run.id, large)
     await sandbox.complete_run(run.id)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     dispatch = sandbox.dispatches(CONSUMERS[0])[0]
     reference = payload_of(dispatch.body)["zekt"]["payloadRef"]
     sandbox.create_workflow(CONSUMERS[0], WORKFLOW)
@@ -90,8 +94,8 @@ async def test_a_payload_too_large_for_github_travels_by_reference(suite: Suite,
 async def test_a_suite_stops_in_order_when_asked(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
     assert set(suite.stop()) == {0}
     await suite.start()
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(4, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(4, timeout_s=ARRIVES_WITHIN_S)
