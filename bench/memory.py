@@ -1,4 +1,4 @@
-"""(d) Memory over 100,000 webhooks into ingress alone, its writer processes included."""
+"""(d) Memory over 100,000 webhooks into ingress alone, its writer and relay processes included."""
 
 import asyncio
 import tempfile
