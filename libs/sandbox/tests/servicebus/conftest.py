@@ -26,7 +26,7 @@ from zekt_sandbox.servicebus.topic import TopicProperties
 
 Handler = TypeVar("Handler", ServiceBusSender, ServiceBusReceiver)
 
-AHEAD = 8
+AHEAD = 14
 DEADLINE_S = 10.0
 NOTHING_S = 0.3
 FAST: dict[str, Any] = {

@@ -1,3 +1,5 @@
+import base64
+import hmac
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -43,7 +45,7 @@ def by_token(sandbox: ServiceBusSandbox, credential: Any, certificate: tuple[Pat
 def sas(resource: str, *, key: str = DEFAULT_KEY, lifetime_s: float = 60, name: str = KEY_NAME) -> str:
     """A token as the SDK makes them."""
     expiry, quoted = str(int(time.time() + lifetime_s)), quote_plus(resource)
-    signature = Authorizer(key)._signature(f"{quoted}\n{expiry}").decode()  # noqa: SLF001 - to sign what is checked
+    signature = base64.b64encode(hmac.digest(key.encode(), f"{quoted}\n{expiry}".encode(), "sha256"))
     return f"SharedAccessSignature sr={quoted}&sig={quote_plus(signature)}&se={expiry}&skn={name}"
 
 

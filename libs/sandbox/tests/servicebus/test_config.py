@@ -76,6 +76,13 @@ async def test_only_loopback_is_served(host: str) -> None:
             pass
 
 
+async def test_a_port_is_not_shared_with_another_stand_in() -> None:
+    async with serving(configured()) as first:
+        with pytest.raises(OSError, match="in use"):
+            async with serving(configured(), port=first.port):
+                pass
+
+
 @pytest.mark.parametrize(
     ("written", "seconds"), [("PT20S", 20), ("PT1M30S", 90), ("P7D", 604800), ("P1DT2H", 93600), ("PT0.5S", 0.5)]
 )

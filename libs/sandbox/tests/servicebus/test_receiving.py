@@ -7,9 +7,8 @@ from azure.servicebus import ServiceBusMessage as Message
 from azure.servicebus import ServiceBusReceiveMode
 from azure.servicebus.aio import AutoLockRenewer
 from azure.servicebus.exceptions import MessageLockLostError, MessageNotFoundError
-from libs.sandbox.tests.servicebus.conftest import NOTHING_S, Bus, connected, nothing, take, until
+from libs.sandbox.tests.servicebus.conftest import NOTHING_S, Bus, nothing, take, until
 
-from zekt_sandbox.servicebus import ServiceBusSandbox
 from zekt_sandbox.servicebus.queue import QueueProperties
 
 LOCK_S = 30.0
@@ -118,22 +117,17 @@ async def test_a_renewed_lock_is_held_for_as_long_again(bus: Bus) -> None:
         await bus.receiver.complete_message(left)
 
 
-async def test_the_sdk_renews_locks_by_itself(sandbox: ServiceBusSandbox) -> None:
-    sandbox.namespace.add_topic("t").subscribe("s", QueueProperties(lock_s=4.0))
-    async with (
-        connected(sandbox) as client,
-        client.get_topic_sender("t") as sender,
-        client.get_subscription_receiver("t", "s") as receiver,
-        AutoLockRenewer() as renewer,
-    ):
-        await sender.send_messages(Message("x"))
-        [message] = await take(receiver)
-        renewer.register(receiver, message, max_lock_renewal_duration=30)
-        first = message.locked_until_utc
-        assert first is not None
+async def test_the_sdk_renews_locks_by_itself(fragile: Bus) -> None:
+    fragile.configure(subscription=QueueProperties(lock_s=4.0))
+    await fragile.send(Message("x"))
+    [message] = await take(fragile.receiver)
+    first = message.locked_until_utc
+    assert first is not None
+    async with AutoLockRenewer() as renewer:
+        renewer.register(fragile.receiver, message, max_lock_renewal_duration=30)
         await until(lambda: message.locked_until_utc is not None and message.locked_until_utc > first)
-        await receiver.complete_message(message)
-        assert sandbox.counts("t", "s").locked == 0
+        await fragile.receiver.complete_message(message)
+    assert fragile.counts == {}
 
 
 async def test_a_released_message_comes_again_at_once_and_uncounted(bus: Bus) -> None:

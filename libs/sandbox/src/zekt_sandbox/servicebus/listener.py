@@ -12,7 +12,10 @@ _BACKLOG = 1024
 
 
 class Listener:
-    """Accepts connections between `open` and `close`; in between, they are refused by the machine."""
+    """Accepts connections between `open` and `close`; otherwise the machine refuses them.
+
+    Making one raises `NotLoopbackError` for a host that others could reach, and `OSError` for a port that is taken.
+    """
 
     def __init__(
         self, host: str, port: int, accept: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
@@ -22,7 +25,8 @@ class Listener:
         self._host = host
         self._accept = accept
         self._tls = tls
-        self._reservation = _bound(host, port)
+        _bound(host, port, shared=False).close()  # a port of another process is not to be shared
+        self._reservation = _bound(host, port, shared=True)
         self._server: asyncio.Server | None = None
 
     @property
@@ -33,7 +37,7 @@ class Listener:
     async def open(self) -> None:
         """Accept connections."""
         if self._server is None:
-            listening = _bound(self._host, self.port)
+            listening = _bound(self._host, self.port, shared=True)
             self._server = await asyncio.get_running_loop().create_server(
                 self._accept, sock=listening, ssl=self._tls, backlog=_BACKLOG
             )
@@ -50,13 +54,13 @@ class Listener:
         self._reservation.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket bound to the port beside others of this process: bound and not listening, it holds the port."""
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A socket bound to the port, beside others of ours if `shared`: bound and not listening, it holds the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         bound.bind((host, port))
     except OSError:
         bound.close()

@@ -41,17 +41,22 @@ def _constant(value: Any) -> Decoder:
     return lambda _, at: (value, at)
 
 
-def _number(layout: str, convert: Callable[[Any], Any] | None = None) -> Decoder:
+def _number(layout: str) -> Decoder:
     unpack, width = struct.Struct(layout).unpack_from, struct.calcsize(layout)
 
-    def plain(encoded: bytes, at: int) -> tuple[Any, int]:
+    def decode_number(encoded: bytes, at: int) -> tuple[Any, int]:
         return unpack(encoded, at)[0], at + width
 
-    def converted(encoded: bytes, at: int) -> tuple[Any, int]:
-        assert convert is not None  # noqa: S101 - chosen below
+    return decode_number
+
+
+def _typed_number(layout: str, convert: Callable[[Any], Any]) -> Decoder:
+    unpack, width = struct.Struct(layout).unpack_from, struct.calcsize(layout)
+
+    def decode_number(encoded: bytes, at: int) -> tuple[Any, int]:
         return convert(unpack(encoded, at)[0]), at + width
 
-    return plain if convert is None else converted
+    return decode_number
 
 
 def _empty_list(_: bytes, at: int) -> tuple[Any, int]:
@@ -162,23 +167,23 @@ for _constructor, _decoder in {
     0x43: _constant(UInt(0)),
     0x44: _constant(ULong(0)),
     0x45: _empty_list,
-    0x50: _number(">B", UByte),
+    0x50: _typed_number(">B", UByte),
     0x51: _number(">b"),
-    0x52: _number(">B", UInt),
-    0x53: _number(">B", ULong),
-    0x54: _number(">b", Int),
+    0x52: _typed_number(">B", UInt),
+    0x53: _typed_number(">B", ULong),
+    0x54: _typed_number(">b", Int),
     0x55: _number(">b"),
     0x56: _number(">?"),
-    0x60: _number(">H", UShort),
+    0x60: _typed_number(">H", UShort),
     0x61: _number(">h"),
-    0x70: _number(">I", UInt),
-    0x71: _number(">i", Int),
+    0x70: _typed_number(">I", UInt),
+    0x71: _typed_number(">i", Int),
     0x72: _number(">f"),
-    0x73: _number(">I", chr),
-    0x80: _number(">Q", ULong),
+    0x73: _typed_number(">I", chr),
+    0x80: _typed_number(">Q", ULong),
     0x81: _number(">q"),
     0x82: _number(">d"),
-    0x83: _number(">q", Timestamp),
+    0x83: _typed_number(">q", Timestamp),
     0x98: _uuid,
     0xA0: _short_bytes(_binary),
     0xA1: _short_bytes(_string),
