@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cli.tests.conftest import Zekt, environment
@@ -69,6 +70,30 @@ def test_a_ready_suite_says_where_it_is_and_ends_in_order(tmp_path: Path) -> Non
         assert not (data / "suite.json").exists()
         with pytest.raises(ConnectionRefusedError):
             status(sandbox["github"], "/_sandbox/credentials")
+
+
+def test_people_sign_in_beside_the_stand_in_without_a_setting(tmp_path: Path) -> None:
+    with up(tmp_path) as (_, state):
+        github = json.loads((tmp_path / ".zekt/sandbox.json").read_text())["github"]
+        HttpClient(github).call("POST", "/_sandbox/users", body={"login": "octocat", "id": 4_242})
+        begun, note = redirected(f"{state['url']}/auth/login")
+        assert begun.startswith(f"{github}/login/oauth/authorize?")
+        callback, _ = redirected(f"{begun}&login=octocat")
+        assert callback.startswith(f"{state['url']}/auth/callback?")
+        place, session = redirected(callback, Cookie=note)
+        assert (place, session.partition("=")[0]) == ("/", "__Host-zekt_session")
+
+
+def redirected(url: str, **headers: str) -> tuple[str, str]:
+    """Where the answer sends a browser, and the cookie that it is given."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=5)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        answer = connection.getresponse()
+        return answer.headers["Location"], answer.headers.get("Set-Cookie", "").partition(";")[0]
+    finally:
+        connection.close()
 
 
 def test_the_stand_in_does_not_outlive_a_suite_that_is_killed(tmp_path: Path) -> None:

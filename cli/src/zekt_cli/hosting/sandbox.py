@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -27,6 +28,8 @@ class StandIn(msgspec.Struct, frozen=True, rename="camel"):
     issuer: str
     webhook_secret: str
     app_id: int
+    client_id: str
+    client_secret: str
     private_key_file: str
 
     def settings(self) -> dict[str, str]:
@@ -37,6 +40,8 @@ class StandIn(msgspec.Struct, frozen=True, rename="camel"):
             "ZEKT_GITHUB_APP_ID": str(self.app_id),
             "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": self.private_key_file,
             "ZEKT_GITHUB_WEBHOOK_SECRETS": self.webhook_secret,
+            "ZEKT_GITHUB_OAUTH_CLIENT_ID": self.client_id,
+            "ZEKT_GITHUB_OAUTH_CLIENT_SECRET": self.client_secret,
         }
 
 
@@ -77,11 +82,18 @@ def stand_in(data_dir: Path, port: int, webhook_url: str, env: Mapping[str, str]
     """Run the stand-in on `port` (0: a free one) until the block ends."""
     arguments = [
         *("zekt_sandbox", "--port", str(port), "--webhook-url", webhook_url),
+        *("--callback-url", _callback_url(webhook_url, env)),
         *("--state-file", str(data_dir / _STATE_FILE), "--private-key-file", str(data_dir / _KEY_FILE)),
         *_kept_app(data_dir, env),
     ]
     with child(arguments, log=data_dir / _LOG_FILE, ends_within_s=ENDS_WITHIN_S) as started:
         yield Starting(started, data_dir)
+
+
+def _callback_url(webhook_url: str, env: Mapping[str, str]) -> str:
+    """Return where sign-in comes back to; the suite is reached as by webhooks unless a setting says otherwise."""
+    public_url = env.get("ZEKT_PUBLIC_URL", "").strip() or urljoin(webhook_url, "/")
+    return f"{public_url.rstrip('/')}/auth/callback"
 
 
 def _kept_app(data_dir: Path, env: Mapping[str, str]) -> list[str]:
