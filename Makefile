@@ -43,6 +43,23 @@ check: setup ## Lint, formatting, types, import contracts, lock file
 test: setup ## Run every test
 	$(BIN)/pytest
 
+.PHONY: test-emulators
+test-emulators: setup ## Run the contract suites on the official emulators (needs Docker and their images)
+	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: the suites on the official emulators did NOT run"; exit $(if $(CI),1,0); }
+	ZEKT_TEST_EMULATORS=official $(BIN)/pytest tests/emulators libs/common/tests/contracts -k "azure or emulator"
+
+TAG ?= $(shell git describe --always --dirty)
+IMAGES ?= zekt
+BASE_IMAGE ?= python:3.11-slim-bookworm
+BUILD := docker build --file deploy/docker/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(TAG) \
+	--build-arg REVISION=$(shell git rev-parse HEAD) $(BUILD_OPTIONS)
+
+.PHONY: images
+images: ## Build the images (IMAGES=registry/prefix TAG=... BASE_IMAGE=... BUILD_OPTIONS=...; needs Docker)
+	@for service in ingress identity router dispatcher; do \
+		$(BUILD) --target service --build-arg SERVICE=$$service --tag $(IMAGES)/$$service:$(TAG) . || exit 1; done
+	@$(BUILD) --target cli --tag $(IMAGES)/cli:$(TAG) .
+
 .PHONY: format
 format: setup ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -1,0 +1,79 @@
+"""The gateway passes on what is public, to the service that serves it; operators' and internal routes stay inside."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.composition import FILES, SERVICES, environment
+from tests.deploy.gateway import servers, upstreams
+from zekt_common.kit.service import Access, Route
+from zekt_common.kit.settings import HostSettings
+from zekt_dispatcher.app import build_service as build_dispatcher
+from zekt_dispatcher.settings import DispatcherSettings
+from zekt_identity.app import build_service as build_identity
+from zekt_identity.settings import IdentitySettings
+from zekt_ingress.app import build_service as build_ingress
+from zekt_ingress.settings import IngressSettings
+from zekt_router.app import build_service as build_router
+from zekt_router.settings import RouterSettings
+
+PUBLIC, OPERATORS = servers()
+
+
+@pytest.fixture
+def routes(tmp_path: Path) -> Sequence[tuple[str, Route]]:
+    """Every route of every service, with the service's name."""
+    host, api = HostSettings(data_dir=tmp_path), "https://api.github.com"
+    built = (
+        build_ingress(
+            IngressSettings(
+                host=host, webhook_secrets=("s",), webhook_master_keys=(), app_id=1, oidc_issuer=api, oidc_audience="a"
+            )
+        ),
+        build_identity(IdentitySettings(host=host, github_api_url=api, app_id=1, private_key_pem=b"")),
+        build_router(RouterSettings(host=host, identity_url="http://127.0.0.1:8112", github_api_url=api)),
+        build_dispatcher(DispatcherSettings(host=host)),
+    )
+    return [(service.name, route) for service in built for route in service.routes]
+
+
+def test_a_public_route_is_passed_to_its_service(routes: Sequence[tuple[str, Route]]) -> None:
+    public = {(name, route.path) for name, route in routes if _is_public(route)}
+    assert {name for name, _ in public} == {"ingress", "identity", "dispatcher"}
+    assert {(PUBLIC.upstream_of(path), path) for _, path in public} == public
+
+
+def test_no_other_route_is_passed_on_from_outside(routes: Sequence[tuple[str, Route]]) -> None:
+    inside = {route.path for _, route in routes if not _is_public(route)} | {"/ready", "/", "/internal/anything"}
+    assert {path: PUBLIC.upstream_of(path) for path in inside} == dict.fromkeys(inside)
+
+
+def test_operators_reach_their_routes_and_no_internal_one(routes: Sequence[tuple[str, Route]]) -> None:
+    for name, route in routes:
+        reached = OPERATORS.upstream_of(route.path)
+        assert reached == (name if route.requires is Access.OPERATOR else None), route.path
+
+
+def test_operators_routes_are_on_loopback_alone() -> None:
+    assert OPERATORS.listen.startswith("127.0.0.1:")
+
+
+def test_what_comes_from_outside_is_marked_so_that_operators_routes_refuse_it() -> None:
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in PUBLIC.text
+    assert "X-Forwarded-For" not in OPERATORS.text
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_gateway_knows_the_public_port_of_every_service_and_no_internal_one(name: str) -> None:
+    ports = {service: f"127.0.0.1:{environment(name, service)['ZEKT_PORT']}" for service in SERVICES}
+    assert upstreams() == ports
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_command_line_in_a_container_speaks_to_the_operators_port(name: str) -> None:
+    assert environment(name, "zekt")["ZEKT_URL"] == f"http://{OPERATORS.listen}"
+
+
+def _is_public(route: Route) -> bool:
+    return not route.internal and route.requires is not Access.OPERATOR
