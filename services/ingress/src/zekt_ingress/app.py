@@ -124,5 +124,5 @@ async def _store_check(views: Views) -> Check:
     try:
         await views.write([Put(partition="readiness", id="probe", body=b"{}")])
     except StorageUnusable:
-        return Check(name="store", ok=False, detail="Nothing can be stored: see the log, and free disk space.")
+        return Check(name="store", ok=False, detail="Nothing can be stored: see the log.")
     return Check(name="store", ok=True)

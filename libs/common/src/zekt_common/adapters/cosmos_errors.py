@@ -10,7 +10,7 @@ from typing import Final
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
-from zekt_common.errors import BackendUnavailable, StorageUnusable
+from zekt_common.errors import BackendRefused, BackendUnavailable, StorageUnusable
 
 SETTING: Final = "ZEKT_COSMOS_ENDPOINT"
 
@@ -20,10 +20,9 @@ CHANGED: Final = 412
 TOO_LARGE: Final = 413
 THROTTLED: Final = 429
 
-_REFUSALS: Final = {
+_FORBIDDEN: Final = {
     401: "refuses our key or token: check ZEKT_COSMOS_KEY, or the identity's data-plane role",
     403: "forbids this: check ZEKT_COSMOS_KEY or the identity's data-plane role, the account's firewall and this clock",
-    THROTTLED: "is out of request units: raise the container's throughput",
 }
 _TRANSIENT: Final = frozenset({408, 410, 449, 500, 502, 503, 504})
 
@@ -46,13 +45,18 @@ class CosmosUnavailable(BackendUnavailable):
         self.charge_ru = charge_ru
 
 
+class CosmosForbids(CosmosUnavailable, BackendRefused):
+    """Cosmos DB does not take our key or token, or does not let it do this."""
+
+
 @contextmanager
 def translated(place: str) -> Iterator[None]:
     """Turn the SDK's errors into ours; `place` says what was asked, such as a container's name.
 
     Raises:
         CosmosRefused: a status about this request: absent, existing, changed, too large or malformed.
-        CosmosUnavailable: the account cannot be reached, refuses us or is overloaded.
+        CosmosForbids: the account does not take our key or token.
+        CosmosUnavailable: it cannot be reached or is overloaded.
     """
     try:
         yield
@@ -60,7 +64,7 @@ def translated(place: str) -> Iterator[None]:
         raise _from_status(place, error) from None
     except ClientAuthenticationError as error:
         reason = f"{SETTING}: no token for Cosmos DB could be had ({type(error).__name__})"
-        raise CosmosUnavailable(reason, transient=False) from None
+        raise CosmosForbids(reason, transient=False) from None
     except AzureError as error:
         reason = f"{SETTING}: {place} cannot be reached ({type(error).__name__})"
         raise CosmosUnavailable(reason, transient=True) from None
@@ -69,8 +73,11 @@ def translated(place: str) -> Iterator[None]:
 def _from_status(place: str, error: CosmosHttpResponseError | CosmosBatchOperationError) -> StorageUnusable:
     status = int(error.status_code or 0)
     charge_ru = float((error.headers or {}).get("x-ms-request-charge") or 0)
-    if status in _REFUSALS:
-        return CosmosUnavailable(f"{SETTING}: {place} {_REFUSALS[status]}", transient=False, charge_ru=charge_ru)
+    if status in _FORBIDDEN:
+        return CosmosForbids(f"{SETTING}: {place} {_FORBIDDEN[status]}", transient=False, charge_ru=charge_ru)
+    if status == THROTTLED:
+        reason = f"{SETTING}: {place} is out of request units: raise the container's throughput"
+        return CosmosUnavailable(reason, transient=False, charge_ru=charge_ru)
     if status in _TRANSIENT or not status:
         reason = f"{SETTING}: {place} cannot answer now (status {status})"
         return CosmosUnavailable(reason, transient=True, charge_ru=charge_ru)
