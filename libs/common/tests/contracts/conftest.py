@@ -19,6 +19,7 @@ from libs.common.tests.contracts.azure_engine import (
 )
 from libs.common.tests.cosmos.account import account_process
 
+from tests.emulators.containers import WANTED, cosmos_emulator
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
@@ -99,7 +100,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def cosmos_account() -> Iterator[CosmosConnection]:
-    with account_process() as account:
+    """The stand-in, or the official emulator where `make test-emulators` asks for it."""
+    with cosmos_emulator() if WANTED else account_process() as account:
         yield account
 
 
