@@ -323,6 +323,24 @@ async def _kill_in_the_middle(env: dict[str, str], target: Target, directory: Pa
         process.wait()
 
 
+async def test_dead_letters_that_stay_behind_are_told_of(zekt: Zekt, env: dict[str, str], data_dir: Path) -> None:
+    async with open_backend(data_dir, "ingress") as backend:
+        (first, *_) = await backend.store.read("thing/0")
+        await backend.bus.publish("ingress", [OutgoingMessage(envelope=first, to="router")])
+        receiver = backend.bus.subscribe("ingress", "router")
+        (message,) = await receiver.receive(1, timeout_s=WITHIN_S)
+        await receiver.dead_letter(message, "poison")
+    said = zekt(*COPY[:-1], **env).stdout.splitlines()
+    assert said[0] == f"ingress     {2 * STREAMS + 1} events in {STREAMS} streams, {2 * STREAMS + 1} not there before"
+    assert said[-2:] == ["1 dead letters stay here: `zekt dlq` shows them", "copied, and the same on both sides"]
+
+
+async def test_events_of_the_future_are_refused(zekt: Zekt, env: dict[str, str], data_dir: Path) -> None:
+    async with open_backend(data_dir, "router", clock=lambda: utc_now() + timedelta(hours=1)) as backend:
+        await backend.store.append("thing/ahead", [noted(1)], expected_version=0)
+    assert "which is yet to come: set the clock" in refusal(zekt, env, 1)
+
+
 @pytest.mark.usefixtures("data_dir")
 async def test_a_target_that_holds_something_else_is_left_alone(zekt: Zekt, env: dict[str, str]) -> None:
     async with there(env) as target:
