@@ -30,6 +30,8 @@ from zekt_identity.audited import audited
 from zekt_identity.auditor import Auditor
 from zekt_identity.auth_http import AuthDoor, SignInDesk
 from zekt_identity.credentials import ASK_AGAIN_S, CredentialsWatch
+from zekt_identity.device_http import DeviceDoor
+from zekt_identity.device_sign_in import DeviceSignIn
 from zekt_identity.github_app import GitHubApp
 from zekt_identity.github_oauth import GitHubOAuth
 from zekt_identity.http import TokenDesk, TokenDoor
@@ -54,6 +56,7 @@ class _Identity:
 
     tokens: TokenDesk
     signing_in: SignInDesk
+    device: DeviceSignIn | None
     accounts: AccountDesk
     operated: Operated
     auditor: Auditor
@@ -162,6 +165,7 @@ class _Identity:
         accounts = Accounts(ledger, sealer, vault, oauth)
         sign_in = SignIn(oauth, accounts, vault, sessions, sealer, public_url=settings.public_url, clock=clock)
         self.signing_in = SignInDesk(sign_in=sign_in if client else None, sessions=sessions, verifier=verifier)
+        self.device = DeviceSignIn(oauth, sign_in, sealer, clock=clock) if client else None
         self.accounts = AccountDesk(
             accounts=accounts, sessions=sessions, verifier=verifier, views=backend.views, clock=clock
         )
@@ -180,6 +184,7 @@ def build_service(
     routes = [
         *TokenDoor(EmbeddedIssuer(settings.host.data_dir), lambda: identity.tokens).routes(),
         *AuthDoor(lambda: identity.signing_in).routes(),
+        *DeviceDoor(lambda: identity.device).routes(),
         *AccountDoor(lambda: identity.accounts).routes(),
     ]
     return Service(

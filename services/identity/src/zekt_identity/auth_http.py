@@ -22,7 +22,7 @@ from zekt_identity.sign_in import ATTEMPT_LIFE, CALLBACK_PATH, AttemptRefused, R
 ATTEMPT_COOKIE: Final = "__Host-zekt_sign_in"
 RETRY_AFTER_S: Final = 5.0
 _NO_BODY: Final = 1024
-_PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +86,14 @@ class AuthDoor:
     async def renew(self, request: web.Request) -> web.Response:
         """Give the session another hour, within what is left of its twelve."""
         session = await self._session(request)
-        response = web.Response(status=204, headers=_PRIVATE)
+        response = web.Response(status=204, headers=PRIVATE)
         _set(response, COOKIE, await self._desk().sessions.token(session), max_age_s=SESSION_LIFE.total_seconds())
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:
         """End the session, here at once and everywhere within a minute."""
         await self._desk().sessions.end(await self._session(request), origin=origin_of(request))
-        response = web.Response(status=204, headers=_PRIVATE)
+        response = web.Response(status=204, headers=PRIVATE)
         _clear(response, COOKIE)
         return response
 
@@ -107,9 +107,7 @@ class AuthDoor:
         except (AttemptRefused, GrantRefused, GitHubRefused, SessionSpent):
             raise _refused() from None
         except GitHubUnavailable as error:
-            pause_s = error.pause_s or RETRY_AFTER_S
-            headers = {"Retry-After": str(math.ceil(pause_s))}
-            raise Refusal(503, "github_unavailable", f"{error}. Sign in again shortly.", headers=headers) from None
+            raise github_unavailable(error) from None
 
     async def _session(self, request: web.Request) -> Session:
         session = request[SESSION] = await self._desk().verifier.verify(request)
@@ -118,9 +116,20 @@ class AuthDoor:
     def _sign_in(self) -> SignIn:
         sign_in = self._desk().sign_in
         if sign_in is None:
-            detail = "Sign-in is off: set ZEKT_GITHUB_OAUTH_CLIENT_ID and ZEKT_GITHUB_OAUTH_CLIENT_SECRET."
-            raise Refusal(404, "sign_in_off", detail)
+            raise sign_in_off()
         return sign_in
+
+
+def sign_in_off() -> Refusal:
+    """Return the refusal of a suite that has no OAuth client."""
+    detail = "Sign-in is off: set ZEKT_GITHUB_OAUTH_CLIENT_ID and ZEKT_GITHUB_OAUTH_CLIENT_SECRET."
+    return Refusal(404, "sign_in_off", detail)
+
+
+def github_unavailable(error: GitHubUnavailable) -> Refusal:
+    """Return the refusal of a sign-in that GitHub cannot be asked about now, with when to come again."""
+    headers = {"Retry-After": str(math.ceil(error.pause_s or RETRY_AFTER_S))}
+    return Refusal(503, "github_unavailable", f"{error}. Sign in again shortly.", headers=headers)
 
 
 def _route(method: str, path: str, handler: Handler, requires: Access) -> Route:
@@ -132,7 +141,7 @@ def _refused() -> Refusal:
 
 
 def _redirect(location: str) -> web.Response:
-    return web.Response(status=303, headers={"Location": location, **_PRIVATE})
+    return web.Response(status=303, headers={"Location": location, **PRIVATE})
 
 
 def _set(response: web.Response, name: str, value: str, *, max_age_s: float) -> None:

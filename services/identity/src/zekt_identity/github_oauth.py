@@ -20,6 +20,7 @@ from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, classify
 TIMEOUT_S: Final = 10.0
 CONCURRENT_CALLS: Final = 20
 MAX_ANSWER_BYTES: Final = 256 * 1024
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _OK: Final = 200
 _NO_CONTENT: Final = 204
 
@@ -51,6 +52,20 @@ class Person(msgspec.Struct, frozen=True):
 
     id: int
     login: str
+
+
+class DeviceCodes(msgspec.Struct, frozen=True):
+    """What a device asks with and what it shows, in GitHub's names; times in seconds."""
+
+    device_code: str = ""
+    user_code: str = ""
+    verification_uri: str = ""
+    expires_in: int = 0
+    interval: int = 5
+    error: str | None = None
+
+    def __repr__(self) -> str:
+        return f"DeviceCodes(expires_in={self.expires_in})"
 
 
 class _Granted(msgspec.Struct):
@@ -102,6 +117,31 @@ class GitHubOAuth:
             GitHubUnavailable: not now.
         """
         return await self._granted({"code": code, "code_verifier": verifier, "redirect_uri": redirect_uri})
+
+    async def device_codes(self) -> DeviceCodes:
+        """Return the codes of a device that is to be signed in.
+
+        Raises:
+            GrantRefused: the App's device flow is switched off, or the client is unknown.
+            GitHubRefused: likewise.
+            GitHubUnavailable: not now.
+        """
+        url, headers = f"{self._web_url}/login/device/code", {"Accept": "application/json"}
+        codes: DeviceCodes = await self._call(
+            "POST", url, DeviceCodes, headers=headers, data={"client_id": self._client_id}
+        )
+        if codes.error is not None or not codes.device_code:
+            raise GrantRefused(codes.error or "no_device_code")
+        return codes
+
+    async def exchange_device(self, device_code: str) -> UserTokens:
+        """Return the tokens for a device that the person has let in.
+
+        Raises:
+            GrantRefused: the person has not yet, or never will; the code tells which.
+            GitHubUnavailable: not now.
+        """
+        return await self._granted({"grant_type": DEVICE_GRANT, "device_code": device_code})
 
     async def refresh(self, refresh_token: str) -> UserTokens:
         """Return the next pair of tokens; the old pair works no more.

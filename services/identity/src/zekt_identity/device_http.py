@@ -1,0 +1,88 @@
+"""`/auth/device`: signing in from a command line, which gets a session and never sees a token of GitHub's."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.service import Access, Route
+from zekt_identity.auth_http import PRIVATE, github_unavailable, sign_in_off
+from zekt_identity.caller import origin_of
+from zekt_identity.device_sign_in import DeviceSignedIn, DeviceSignIn, Waiting
+from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
+from zekt_identity.github_oauth import GrantRefused
+from zekt_identity.session import SessionSpent
+from zekt_identity.sign_in import AttemptRefused
+
+_MAX_BODY_BYTES: Final = 4096
+_AGAIN: Final = "Begin again with `zekt login`."
+_REFUSED: Final = ("sign_in_refused", "The sign-in was not completed.")
+_REFUSALS: Final = {
+    "access_denied": ("sign_in_denied", "The sign-in was declined at GitHub."),
+    "expired_token": ("sign_in_expired", "The code was not typed in at GitHub in time."),
+}
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+    note: str
+
+
+class DeviceDoor:
+    """The routes; `device` is asked for on each request, and is None without an OAuth client."""
+
+    def __init__(self, device: Callable[[], DeviceSignIn | None]) -> None:
+        self._device = device
+
+    def routes(self) -> list[Route]:
+        """Return both: beginning, and asking whether the person has said yes."""
+        begin, poll = ("/auth/device", self.begin), ("/auth/device/poll", self.poll)
+        return [
+            Route(method="POST", path=path, handler=handler, requires=Access.SIGN_IN, max_body_bytes=_MAX_BODY_BYTES)
+            for path, handler in (begin, poll)
+        ]
+
+    async def begin(self, _request: web.Request) -> web.Response:
+        """Return the code that the person types in at GitHub, where, and the note to ask with."""
+        try:
+            return json_response(await self._sign_in().begin(), headers=PRIVATE)
+        except (GrantRefused, GitHubRefused):
+            detail = "GitHub does not let this App sign devices in: check its client id, and enable its device flow."
+            raise Refusal(404, "device_sign_in_off", detail) from None
+        except GitHubUnavailable as error:
+            raise github_unavailable(error) from None
+
+    async def poll(self, request: web.Request) -> web.Response:
+        """Return the session, or 202 as long as the person has not said yes."""
+        outcome = await self._outcome(_note(await request.read()), origin_of(request))
+        if isinstance(outcome, Waiting):
+            return json_response({"status": outcome}, status=202, headers=PRIVATE)
+        return json_response({"accountId": outcome.account_id, "token": outcome.token}, headers=PRIVATE)
+
+    async def _outcome(self, note: str, origin: str) -> DeviceSignedIn | Waiting:
+        try:
+            return await self._sign_in().poll(note, origin=origin)
+        except GrantRefused as error:
+            raise _refused(*_REFUSALS.get(error.code, _REFUSED)) from None
+        except (AttemptRefused, GitHubRefused, SessionSpent):
+            raise _refused(*_REFUSED) from None
+        except GitHubUnavailable as error:
+            raise github_unavailable(error) from None
+
+    def _sign_in(self) -> DeviceSignIn:
+        device = self._device()
+        if device is None:
+            raise sign_in_off()
+        return device
+
+
+def _note(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Asked).note
+    except msgspec.DecodeError as error:
+        raise Refusal(400, "invalid_request", f"{error}.") from None
+
+
+def _refused(code: str, reason: str) -> Refusal:
+    return Refusal(403, code, f"{reason} {_AGAIN}")
