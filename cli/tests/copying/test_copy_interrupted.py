@@ -1,13 +1,11 @@
 import asyncio
 import contextlib
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cli.tests.test_copy import left_behind, tally_here
+from cli.tests.copying.both_sides import tally_here
 from cli.tests.test_provision import EMULATOR, SERVICES
-from libs.common.tests.azure.azurite import azurite_or_skip
 
 from zekt_cli.copying.run import Report, copy, open_target
 from zekt_cli.copying.tally import taken
@@ -19,15 +17,7 @@ from zekt_common.kit.checkpoints import PARTITION
 from zekt_sandbox.azurite import Azurite
 from zekt_sandbox.cosmos import CosmosSandbox, serving
 
-__all__ = ["left_behind"]
-
 MORE_REQUESTS = 25
-
-
-@pytest.fixture(scope="module")
-def azurite() -> Iterator[Azurite]:
-    with azurite_or_skip() as running:
-        yield running
 
 
 @pytest.fixture
@@ -47,11 +37,6 @@ async def settings(account: CosmosSandbox, azurite: Azurite) -> AzureSettings:
     async with connections(found) as ways:
         await provision(ways, dry_run=False)
     return found
-
-
-@pytest.fixture
-def data_dir(left_behind: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(left_behind, tmp_path / "data")
 
 
 async def copy_all(data_dir: Path, settings: AzureSettings) -> Report:
