@@ -171,7 +171,7 @@ async def test_dead_letters_that_stay_behind_are_told_of(zekt: Zekt, env: dict[s
         await receiver.dead_letter(message, "poison")
     said = zekt(*COPY[:-1], **env).stdout.splitlines()
     assert said[0] == f"ingress     {2 * STREAMS + 1} events in {STREAMS} streams, {2 * STREAMS + 1} not there before"
-    assert said[-2:] == ["1 dead letters stay here: `zekt dlq` shows them", "copied, and the same on both sides"]
+    assert said[-2:] == ["dead letters that stay here: 1 (`zekt dlq` shows them)", "copied, and the same on both sides"]
 
 
 @pytest.mark.usefixtures("data_dir")

@@ -83,9 +83,9 @@ def _print(report: Report, *, dry_run: bool) -> None:
         click.echo(f"{each.service:<11} {each.events} events in {each.streams} streams, {each.copied} not there before")
         if each.publishes_from is not None:
             click.echo(f"{'':<11} publishes what was stored since {each.publishes_from.isoformat()}")
-    click.echo(f"{report.keys} data keys, {report.payloads} payloads")
+    click.echo(f"data keys: {report.keys}, payloads: {report.payloads}")
     if report.dead_letters_left:
-        click.echo(f"{report.dead_letters_left} dead letters stay here: `zekt dlq` shows them")
+        click.echo(f"dead letters that stay here: {report.dead_letters_left} (`zekt dlq` shows them)")
     click.echo(_outcome(report, dry_run=dry_run))
 
 

@@ -1,6 +1,6 @@
 """The copy from beginning to end: held still, planned, written, compared, and only then marked as done."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -118,15 +118,11 @@ async def _copy_service(plan: EventPlan, source: SqliteExport, target: Target, n
     ends = await events.verify_events(plan, store)
     found = await places.positions(service, source)
     await places.write_positions(found, ends, store, views)
-    return msgspec.structs.replace(_planned(plan), documents=documents, publishes_from=_publishes_from(service, found))
+    return msgspec.structs.replace(_planned(plan), documents=documents, publishes_from=found.get(f"relay/{service}"))
 
 
 def _planned(plan: EventPlan) -> ServiceReport:
     return ServiceReport(service=plan.service, streams=len(plan.source), events=count(plan.source), copied=plan.missing)
-
-
-def _publishes_from(service: str, found: Mapping[str, datetime | None]) -> datetime | None:
-    return found.get(f"relay/{service}")
 
 
 def _check_clock(plans: Sequence[EventPlan], now: datetime) -> None:
@@ -150,7 +146,7 @@ async def _is_done(plans: Sequence[EventPlan], target: Target) -> bool:
     if missing := sum(plan.missing for plan in plans):
         raise CommandFailed(
             Exit.CHECK_FAILED,
-            f"{missing} events were stored here since this was copied: copy into a database of its own "
+            f"this was copied before, and has had events since ({missing}): copy into a database of its own "
             "(ZEKT_COSMOS_DATABASE), or delete that one",
         )
     return True

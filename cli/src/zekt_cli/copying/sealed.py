@@ -44,7 +44,7 @@ async def copy_payloads(source: SqliteExport, target: BlobContainer, *, now: int
     there = await _expiries(target)
     lost = [name for name, expires_at in wanted.items() if there.get(name, 0) < expires_at]
     if lost:
-        raise CommandFailed(Exit.CHECK_FAILED, f"{len(lost)} payloads did not arrive, {lost[0]} first: copy again")
+        raise CommandFailed(Exit.CHECK_FAILED, f"payloads did not arrive ({len(lost)}, {lost[0]} first): copy again")
     return len(wanted)
 
 
