@@ -18,6 +18,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "trace": "Show one event's way through the suite, with times.",
     "dlq": "Show the messages that were given up.",
     "relay": "Publish stored events again.",
+    "login": "Sign in with GitHub, for the account routes.",
+    "logout": "End the session of login.",
     "provision": "Create in Azure what the services expect there.",
     "copy": "Move a suite's data from this machine to Azure.",
 }

@@ -1,0 +1,142 @@
+"""`zekt login` and `zekt logout`, beside the stand-in for GitHub."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.tests.conftest import Zekt, environment
+
+from zekt_cli.client import HttpClient
+from zekt_cli.commands.login import Begun, await_session
+from zekt_cli.demo.suite import DemoSuite, running_suite
+from zekt_cli.exits import CommandFailed, Exit
+
+
+@pytest.fixture(scope="module")
+def suite() -> Iterator[DemoSuite]:
+    """A suite of these tests' own, beside a GitHub that knows a person and lets devices ask every second."""
+    with running_suite() as running:
+        running.github.client.call("POST", "/_sandbox/users", body={"login": "octocat", "id": 4_242})
+        running.github.client.call("PUT", "/_sandbox/device_flow", body={"interval_s": 1})
+        yield running
+
+
+@contextmanager
+def logging_in(suite: DemoSuite, directory: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`zekt login` that waits, and the code that it shows."""
+    command = [sys.executable, "-m", "zekt_cli", "login", "--json", "--url", suite.suite.url]
+    env = environment(XDG_CONFIG_HOME=str(directory))
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        shown = re.fullmatch(r"Type (\S+) in at (\S+)\n", process.stderr.readline())
+        assert shown is not None
+        assert shown[2] == f"{suite.github.client.url}/login/device"
+        yield process, shown[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def answer(suite: DemoSuite, code: str, *, authorize: bool = True) -> None:
+    """Type the code in at GitHub."""
+    body = {"user_code": code, "login": "octocat", "authorize": authorize}
+    suite.github.client.call("POST", "/_sandbox/device", body=body)
+
+
+def account(suite: DemoSuite, token: str) -> int:
+    client = HttpClient(suite.suite.url, headers={"Authorization": f"Bearer {token}"})
+    return client.request("GET", "/api/account").status
+
+
+def test_a_person_signs_in_and_out_on_the_command_line(suite: DemoSuite, zekt: Zekt, tmp_path: Path) -> None:
+    url, file = suite.suite.url, tmp_path / "zekt" / "sessions.json"
+    with logging_in(suite, tmp_path) as (process, code):
+        answer(suite, code)
+        shown, told = process.communicate(timeout=20)
+        assert (process.returncode, json.loads(shown), told) == (0, {"url": url, "accountId": 4_242}, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    token = json.loads(file.read_text())[url]
+    assert account(suite, token) == 200
+    again = zekt("login", "--url", url, XDG_CONFIG_HOME=str(tmp_path))
+    assert (again.returncode, again.stdout) == (0, f"Signed in to {url} as GitHub user 4242\n")
+    ended = zekt("logout", "--url", url, XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (0, f"Signed out of {url}\n")
+    assert (account(suite, token), json.loads(file.read_text())) == (401, {})
+
+
+def test_a_sign_in_that_is_declined_is_refused_in_one_line(suite: DemoSuite, tmp_path: Path) -> None:
+    with logging_in(suite, tmp_path) as (process, code):
+        answer(suite, code, authorize=False)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == Exit.REFUSED
+    assert told == "zekt: The sign-in was declined at GitHub. Begin again with `zekt login`.\n"
+    assert not (tmp_path / "zekt").exists()
+
+
+def test_who_is_not_signed_in_signs_out_without_a_change(suite: DemoSuite, zekt: Zekt, tmp_path: Path) -> None:
+    ended = zekt("logout", "--url", suite.suite.url, XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (0, f"Not signed in to {suite.suite.url}\n")
+
+
+def test_a_session_that_cannot_be_ended_is_kept(zekt: Zekt, tmp_path: Path) -> None:
+    file = tmp_path / "zekt" / "sessions.json"
+    file.parent.mkdir()
+    file.write_text('{"http://127.0.0.1:1":"token"}')
+    ended = zekt("logout", "--url", "http://127.0.0.1:1", XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.returncode, json.loads(file.read_text())) == (Exit.UNREACHABLE, {"http://127.0.0.1:1": "token"})
+
+
+def test_no_session_is_asked_for_over_a_network_in_the_clear(zekt: Zekt, tmp_path: Path) -> None:
+    ended = zekt("login", "--url", "http://zekt.example", XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.returncode, ended.stderr.count("\n")) == (Exit.USAGE, 1)
+    assert "use https" in ended.stderr
+
+
+def test_a_file_of_sessions_that_is_damaged_is_said_in_one_line(zekt: Zekt, tmp_path: Path) -> None:
+    file = tmp_path / "zekt" / "sessions.json"
+    file.parent.mkdir()
+    file.write_text("[")
+    ended = zekt("login", "--url", "http://127.0.0.1:1", XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        f"zekt: {file} is damaged: delete it, and sign in again with `zekt login`\n",
+    )
+
+
+def begun(suite: DemoSuite, **changes: Any) -> Begun:
+    fields = suite.suite.call("POST", "/auth/device")
+    return Begun(
+        **{
+            "user_code": fields["userCode"],
+            "verification_url": fields["verificationUrl"],
+            "expires_in_s": fields["expiresInS"],
+            "interval_s": fields["intervalS"],
+            "note": fields["note"],
+            **changes,
+        }
+    )
+
+
+def test_asking_slows_down_when_told_to_and_ends_in_time(suite: DemoSuite) -> None:
+    waits: list[float] = []
+    with pytest.raises(CommandFailed, match="in time") as caught:
+        await_session(suite.suite, begun(suite, expires_in_s=9, interval_s=1), sleep=waits.append)
+    assert caught.value.exit_code == Exit.TIMED_OUT
+    assert waits == [1, 1, 6, 11]
+
+
+def test_the_suites_word_that_it_is_too_late_is_a_timeout(suite: DemoSuite) -> None:
+    waiting = begun(suite)
+    suite.github.client.call("POST", "/_sandbox/clock", body={"advance_s": 901})
+    with pytest.raises(CommandFailed, match="not typed in at GitHub in time") as caught:
+        await_session(suite.suite, waiting, sleep=lambda _: None)
+    assert caught.value.exit_code == Exit.TIMED_OUT
