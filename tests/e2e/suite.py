@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -91,6 +91,16 @@ class Suite:
                     await asyncio.sleep(0.02)
         log = (self.data_dir.parent / f"{name}.log").read_text()[-3000:]
         raise AssertionError(f"{name} is not ready: {last}\n{log}")
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Stop one process where it is, until the block ends."""
+        process = dict(zip(self.ports, self.processes, strict=True))[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL every process at once; whatever they were doing stays as it is."""

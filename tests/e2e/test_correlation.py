@@ -1,14 +1,14 @@
 """Completion and message of a run in every order, through several hooks and after a backlog: each is heard of once."""
 
-import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from tests.e2e.azure_account import AzureAccount
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, WORKFLOW, catalog
-from tests.e2e.engines import in_four_processes, in_one_process, on_both_engines
+from tests.e2e.engines import in_four_processes, in_one_process, on_azure, on_both_engines
 from tests.e2e.messages import ARRIVES_WITHIN_S, Received, post_message, received
 from tests.e2e.suite import Suite, running_suite
 from zekt_ingress.signatures import repository_secret
@@ -17,6 +17,7 @@ from zekt_sandbox import GitHubSandbox
 PLAIN, MESSAGE = "zekt-workflow-completed", "deployment"
 MASTER_KEY = b"m" * 32
 WINDOW_S = 2.0
+OUTAGE_S = 30
 
 
 async def started(sandbox: GitHubSandbox) -> int:
@@ -30,21 +31,9 @@ def heard(*events: tuple[int, str]) -> Received:
 
 async def settled(sandbox: GitHubSandbox, *events: tuple[int, str]) -> Received:
     """Return what was received once these events and those of a later run, whose window closes last, have come."""
-    await sandbox.wait_for_dispatches(len(events) * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
     last, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
     assert await sandbox.wait_for_dispatches((len(events) + 1) * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
     return received(sandbox) - heard((last.id, PLAIN))
-
-
-@contextmanager
-def held(suite: Suite, service: str) -> Iterator[None]:
-    """Stop the service's process where it is, until the block ends."""
-    process = dict(zip(suite.ports, suite.processes, strict=True))[service]
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
 
 
 @in_one_process
@@ -110,20 +99,39 @@ async def test_a_message_of_a_failed_attempt_is_heard_of_with_the_rerun_that_suc
     assert await settled(sandbox, (run, MESSAGE)) == heard((run, MESSAGE))
 
 
+async def around_a_window(suite: Suite, sandbox: GitHubSandbox) -> list[tuple[int, str]]:
+    """Have messages come before, within and after the window of a completion, and return what is to be heard of."""
+    before, within, late, plain = [await started(sandbox) for _ in range(4)]
+    await post_message(suite, sandbox, before, {})
+    for run in (before, within, late, plain):
+        await sandbox.complete_run(run)
+    await post_message(suite, sandbox, within, {})
+    passed = time.monotonic() + 1.5 * WINDOW_S
+    others = []
+    while time.monotonic() < passed:
+        others.append((await sandbox.run_workflow(PROVIDER, WORKFLOW))[0].id)
+    await post_message(suite, sandbox, late, {})
+    expected = [(before, MESSAGE), (within, MESSAGE), (late, PLAIN), (late, MESSAGE), (plain, PLAIN)]
+    return expected + [(other, PLAIN) for other in others]
+
+
 @in_four_processes
 async def test_a_backlog_longer_than_the_window_changes_no_outcome(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog(mode="events+messages", window_s=WINDOW_S))
-    before, within, late, plain = [await started(sandbox) for _ in range(4)]
-    with held(suite, "router"):
-        await post_message(suite, sandbox, before, {})
-        for run in (before, within, late, plain):
-            await sandbox.complete_run(run)
-        await post_message(suite, sandbox, within, {})
-        passed = time.monotonic() + 1.5 * WINDOW_S
-        others = []
-        while time.monotonic() < passed:
-            others.append((await sandbox.run_workflow(PROVIDER, WORKFLOW))[0].id)
-        await post_message(suite, sandbox, late, {})
-    expected = [(before, MESSAGE), (within, MESSAGE), (late, PLAIN), (late, MESSAGE), (plain, PLAIN)]
-    expected += [(other, PLAIN) for other in others]
+    with suite.held("router"):
+        expected = await around_a_window(suite, sandbox)
+    assert await settled(sandbox, *expected) == heard(*expected)
+
+
+@pytest.mark.slow
+@in_one_process
+@on_azure
+async def test_an_outage_of_service_bus_delays_everything_loses_nothing_and_changes_no_outcome(
+    suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount
+) -> None:
+    await suite.apply(catalog(mode="events+messages", window_s=WINDOW_S))
+    await azure.bus("POST", "/outage", seconds=OUTAGE_S)
+    ends = time.monotonic() + OUTAGE_S
+    expected = await around_a_window(suite, sandbox)
+    assert not await sandbox.wait_for_dispatches(1, timeout_s=ends - time.monotonic())
     assert await settled(sandbox, *expected) == heard(*expected)

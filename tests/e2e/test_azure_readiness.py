@@ -1,0 +1,45 @@
+"""`/ready` while one of Azure's services is away, and after it has come back."""
+
+import asyncio
+
+import pytest
+
+from tests.e2e.azure_account import AzureAccount
+from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
+from tests.e2e.engines import in_one_process, on_azure
+from tests.e2e.messages import ARRIVES_WITHIN_S
+from tests.e2e.suite import Suite
+from zekt_sandbox import GitHubSandbox
+
+AWAY_S = 600
+"""Longer than the test; it ends when the test says so."""
+LOOKS_EVERY_S = 0.1
+
+
+async def shows(suite: Suite, status: int, *reasons: str) -> None:
+    """Wait until the suite answers so, and with these reasons if it is not ready."""
+    async with asyncio.timeout(ARRIVES_WITHIN_S):
+        while True:
+            async with suite.http.get(f"{suite.url('ingress')}/ready") as answer:
+                text = await answer.text()
+                if answer.status == status and all(reason in text for reason in reasons):
+                    return
+            await asyncio.sleep(LOOKS_EVERY_S)
+
+
+@pytest.mark.slow
+@in_one_process
+@on_azure
+async def test_readiness_names_the_settings_of_what_is_away_and_returns_with_it(
+    suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount
+) -> None:
+    await suite.apply(catalog())
+    await azure.cosmos("POST", "/outage", seconds=AWAY_S)
+    await shows(suite, 503, "ZEKT_COSMOS_ENDPOINT")
+    await azure.bus("POST", "/outage", seconds=AWAY_S)
+    await shows(suite, 503, "ZEKT_COSMOS_ENDPOINT", "ZEKT_SERVICEBUS_CONNECTION")
+    await azure.cosmos("DELETE", "")
+    await azure.bus("DELETE", "/outage")
+    await shows(suite, 200)
+    await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
