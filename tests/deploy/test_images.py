@@ -53,7 +53,7 @@ def test_what_is_shipped_holds_no_build_tool(shipped: str) -> None:
 def test_an_image_says_how_healthy_its_service_is_and_where_it_comes_from() -> None:
     assert "HEALTHCHECK" in stage("service")
     assert '"python", "/opt/zekt/ready.py"' in stage("service")
-    for label in ("source", "licenses", "version", "revision"):
+    for label in ("licenses", "version", "revision"):
         assert f"org.opencontainers.image.{label}" in stage("runtime")
 
 
