@@ -19,7 +19,7 @@ from zekt_sandbox import GitHubSandbox
 Topology = Literal["one process", "four processes"]
 Engine = Literal["sqlite", "azure"]
 SERVICES = ("identity", "ingress", "router", "dispatcher")
-READY_S = 60
+READY_S = 120
 
 
 def free_port() -> int:
