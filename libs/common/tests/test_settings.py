@@ -10,7 +10,7 @@ def test_nothing_set_gives_the_defaults() -> None:
     reader = EnvironmentReader({})
     settings = HostSettings.read(reader)
     reader.check()
-    assert settings == HostSettings(data_dir=Path("./.zekt"))
+    assert settings == HostSettings(data_dir=Path("./.zekt"), writer_process=True)
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:

@@ -71,14 +71,15 @@ async def watch(backend: Backend, prefix: str, writer: int) -> None:
 
 
 async def listen(backend: Backend, prefix: str, writer: int) -> None:
-    """Tell when each message was received, by the clock that all processes share."""
+    """Tell when each message was received, by the clock that all processes share; settling holds up no receiving."""
     del prefix, writer
     receiver = backend.bus.subscribe("ingress", "router")
     tell("watching")
-    while True:
-        for message in await receiver.receive(10, timeout_s=10):
-            tell(str(time.monotonic()))
-            await receiver.complete(message)
+    async with asyncio.TaskGroup() as settling:
+        while True:
+            for message in await receiver.receive(10, timeout_s=10):
+                tell(str(time.monotonic()))
+                settling.create_task(receiver.complete(message))
 
 
 async def lead(backend: Backend, prefix: str, writer: int) -> None:
