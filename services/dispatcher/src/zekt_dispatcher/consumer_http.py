@@ -1,5 +1,7 @@
 """Consumers' routes, for their workflows' OIDC tokens: fetch a payload, confirm a delivery, complete it."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
 from email.utils import format_datetime
@@ -22,6 +24,7 @@ from zekt_dispatcher.views import ListedDelivery, PayloadGrant, by_payload, by_t
 
 MAX_BODY_BYTES: Final = 16 * 1024
 PAGE: Final = 200
+CATCH_UP_S: Final = 2.0
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 _CorrelationId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,20}\Z")]
@@ -111,9 +114,16 @@ class ConsumerRoutes:
     async def _grants(self, repository_id: int, sha256: str) -> list[PayloadGrant]:
         if not _SHA256.fullmatch(sha256):
             return []
+        await self._catch_up()
         documents = await self._desk().views.listing(by_payload(repository_id), after=f"{sha256}:", limit=10)
         own = [document for document in documents if document.id.startswith(f"{sha256}:")]
         return [msgspec.json.decode(document.body, type=PayloadGrant) for document in own]
+
+    async def _catch_up(self) -> None:
+        """Let the views show what was stored before this call: a consumer may be quicker than they are."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._desk().projector.wait_for(utc_now())
 
     async def _content(self, account_id: int, sha256: str) -> bytes | None:
         try:
@@ -153,6 +163,7 @@ class ConsumerRoutes:
         if body.delivery_id:
             yield body.delivery_id
             return
+        await self._catch_up()
         partition, after = by_target(claims.repository_id, str(body.correlation_id)), ""
         while documents := await self._desk().views.listing(partition, after=after, limit=PAGE):
             for document in documents:
