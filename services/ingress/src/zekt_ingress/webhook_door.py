@@ -10,7 +10,7 @@ from multidict import CIMultiDictProxy, istr
 from zekt_common.envelope import NewEvent
 from zekt_common.errors import KeyDestroyed, StreamConflict, ZektError
 from zekt_common.kit.errors import Refusal
-from zekt_common.ports import EventStore, Payloads
+from zekt_common.ports import EventStore, PayloadRef, Payloads
 from zekt_common.telemetry.metrics import WEBHOOKS_RECEIVED
 from zekt_common.telemetry.tracing import current_span
 from zekt_ingress import webhook
@@ -85,22 +85,15 @@ class WebhookDoor:
     async def _keep(self, body: VerifiedBody, facts: Facts, target: HookTarget, event: str, guid: str) -> bool:
         """Archive the body and append the event that refers to it; False if the stream is there already.
 
-        Both go to the disk at once, and are there when this returns.
+        Of a run, whose body nobody reads to go on, both go to the disk at once, and are there when this returns.
         """
+        if facts.run is None:
+            payload = await self._payloads.put(facts.owner_id, body)
+            return await self._append(*_received(payload, facts, target, event, guid))
         payload = await self._payloads.reference(facts.owner_id, body)
-        received = WebhookReceived(
-            event=event,
-            action=facts.action,
-            guid=guid,
-            hook_target_type=target.type,
-            hook_target_id=target.id,
-            payload=payload,
-            run=facts.run,
-        )
-        stream = webhook.stream_of(target, guid)
         archiving = asyncio.ensure_future(self._payloads.put(facts.owner_id, body))
         try:
-            return await self._append(stream, _event(received, facts, stream))
+            return await self._append(*_received(payload, facts, target, event, guid))
         finally:
             await archiving
 
@@ -113,6 +106,21 @@ class WebhookDoor:
 
 
 _NOBODY: Final = (HookTarget("", 0), "", "")
+
+
+def _received(payload: PayloadRef, facts: Facts, target: HookTarget, event: str, guid: str) -> tuple[str, NewEvent]:
+    """Return the webhook's stream and its event."""
+    received = WebhookReceived(
+        event=event,
+        action=facts.action,
+        guid=guid,
+        hook_target_type=target.type,
+        hook_target_id=target.id,
+        payload=payload,
+        run=facts.run,
+    )
+    stream = webhook.stream_of(target, guid)
+    return stream, _event(received, facts, stream)
 
 
 def _event(received: WebhookReceived, facts: Facts, stream: str) -> NewEvent:
