@@ -1,9 +1,7 @@
 """The picture of the App's installations: by webhook at once, by reconciliation whatever was missed."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,12 @@ import msgspec
 import pytest
 
 from zekt_common.adapters.embedded import open_backend
-from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.clock import utc_now
 from zekt_common.contracts.identity import InstallationChanged, InstallationTokenRequest, RepositoryChanged
 from zekt_common.contracts.ingress import AppWebhookReceived
 from zekt_common.envelope import NewEvent, decode, seal
 from zekt_common.kit.identity_client import TokensRefused
-from zekt_common.ports import OutgoingMessage, PayloadRef
+from zekt_common.ports import OutgoingMessage
 from zekt_identity.account import SessionsRevoked
 from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.github.model import HookDelivery
@@ -210,35 +207,3 @@ async def test_a_webhook_of_another_shape_is_set_aside(identity: Running) -> Non
             return bool(await backend.bus.dead_letters("ingress", "identity"))
 
         await until(is_set_aside)
-
-
-async def was_put_off(identity: Running) -> bool:
-    """Whether identity has given a message back for later."""
-    headers = {"Authorization": f"Bearer {ensure_operator_token(identity.data_dir)}"}
-    url = f"{identity.hosted.url}/api/operations/identity/status"
-    async with identity.http.get(url, headers=headers) as answer:
-        outcomes = (await answer.json())["consumers"]["ingress/identity"]["outcomes"]
-    return bool(outcomes.get("retried", 0))
-
-
-async def test_a_webhook_is_heard_before_its_body_is_stored(
-    identity: Running, dispatcher: Dispatcher, sandbox: GitHubSandbox
-) -> None:
-    """Ingress stores body and event side by side: the event may be told first."""
-    [delivery] = await sandbox.suspend_installation(72)
-    async with open_backend(identity.data_dir, "ingress") as backend:
-        reference = PayloadRef(
-            account_id=0,
-            sha256=hashlib.sha256(delivery.body).hexdigest(),
-            size_bytes=len(delivery.body),
-            expires_at=utc_now() + timedelta(days=1),
-        )
-        message = AppWebhookReceived(
-            received_at=utc_now(), event="installation", action="suspend", payload_ref=reference
-        )
-        event = NewEvent(body=message, source="zekt/ingress", subject="x", correlationid="x", causationid="x")
-        envelope = seal(event, stream="webhook/1/early", version=1, commitid="c" * 16, time=utc_now())
-        await backend.bus.publish("ingress", [OutgoingMessage(envelope=envelope, to="identity")])
-        await until(lambda: was_put_off(identity))
-        await backend.payloads.put(0, delivery.body)
-    await dispatcher.until(lambda heard: heard.installations[72].status == "suspended")

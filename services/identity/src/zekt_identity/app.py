@@ -120,7 +120,7 @@ class _Identity:
         self._compose_loops(backend, installations, accounts)
 
     def _compose_loops(self, backend: Backend, installations: Installations, accounts: Accounts) -> None:
-        webhooks = AppWebhooks(backend.payloads, installations, accounts, clock=self._clock)
+        webhooks = AppWebhooks(backend.payloads, installations, accounts)
         handlers: dict[type[Event], Handler] = {AppWebhookReceived: webhooks.received}
         self._consumer = Consumer(backend.bus, "ingress", NAME, handlers, clock=self._clock)
         self._relay = Relay(

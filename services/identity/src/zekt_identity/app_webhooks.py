@@ -1,12 +1,10 @@
 """What identity does with the App's webhooks: what stops deliveries counts at once, then GitHub is asked."""
 
-from datetime import timedelta
 from typing import Final
 
 import msgspec
 import structlog
 
-from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.ingress import AppWebhookReceived
 from zekt_common.envelope import Envelope
 from zekt_common.errors import KeyDestroyed, PayloadNotFound
@@ -19,8 +17,6 @@ from zekt_identity.installation import GITHUB, InstallationFacts
 from zekt_identity.installations import Installations
 
 ASK_AGAIN_S: Final = 30.0
-STORED_WITHIN: Final = timedelta(seconds=10)
-LOOK_AGAIN_S: Final = 0.5
 _STOPS: Final = {"suspend": "suspended", "deleted": "removed"}
 
 log = structlog.get_logger()
@@ -52,11 +48,8 @@ class _Body(msgspec.Struct):
 class AppWebhooks:
     """Handles the messages; each any number of times, in any order."""
 
-    def __init__(
-        self, payloads: Payloads, installations: Installations, accounts: Accounts, *, clock: Clock = utc_now
-    ) -> None:
+    def __init__(self, payloads: Payloads, installations: Installations, accounts: Accounts) -> None:
         self._payloads = payloads
-        self._clock = clock
         self._installations = installations
         self._accounts = accounts
 
@@ -66,7 +59,7 @@ class AppWebhooks:
             content = await self._payloads.get(message.payload_ref.account_id, message.payload_ref.sha256)
             body = msgspec.json.decode(content, type=_Body)
         except (PayloadNotFound, KeyDestroyed):
-            return self._without_body(message)
+            return Complete()  # expired or erased since: reconciliation asks GitHub anyway
         except msgspec.DecodeError:
             return DeadLetter("the webhook's body has another shape than GitHub documents")
         if message.event == "github_app_authorization":
@@ -75,11 +68,6 @@ class AppWebhooks:
             return Complete()
         await self._stop(message, body, body.installation)
         return await self._ask(body.installation.id)
-
-    def _without_body(self, message: AppWebhookReceived) -> Settlement:
-        """Wait for a body that ingress is still storing; one that is gone for good is reconciliation's affair."""
-        is_new = self._clock() - message.received_at < STORED_WITHIN
-        return Retry(LOOK_AGAIN_S) if is_new else Complete()
 
     async def _stop(self, message: AppWebhookReceived, body: _Body, installation: _Installation) -> None:
         """Have deliveries stop before GitHub is asked, which may take its time."""
