@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from zekt_common.adapters.key_wrapping import CACHE_S
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_group_commit import GroupCommit, Write
-from zekt_common.adapters.sqlite_keys import CACHE_S, KEY_TABLES, SqliteKeys, read_master_key
+from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeys, read_master_key
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
 from zekt_common.errors import KeyDestroyed, PayloadNotFound, StorageUnusable
 

@@ -3,8 +3,9 @@
 import pytest
 
 from zekt_common.adapters.cosmos_client import CosmosDatabase
-from zekt_common.adapters.cosmos_keys import CACHE_S, CosmosKeys
+from zekt_common.adapters.cosmos_keys import CosmosKeys
 from zekt_common.adapters.cosmos_topology import KEYS
+from zekt_common.adapters.key_wrapping import CACHE_S
 from zekt_common.errors import KeyDestroyed, StorageUnusable
 
 MASTER_KEY = bytes(range(32))

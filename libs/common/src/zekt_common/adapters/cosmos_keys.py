@@ -5,23 +5,13 @@ which is why the keys can lie in another account than the rest, one without cont
 """
 
 import base64
-import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from zekt_common.adapters.cosmos_container import CosmosContainer, Item
-from zekt_common.errors import KeyDestroyed, StorageUnusable
+from zekt_common.adapters.cosmos_container import CosmosContainer
+from zekt_common.adapters.key_wrapping import KeyCache, KeyWrapping
 from zekt_common.ports.keys import DataKey
-
-KEY_BYTES: Final = 32
-NONCE_BYTES: Final = 12
-CACHE_S: Final = 30.0
-CACHED_KEYS: Final = 4096
 
 
 class CosmosKeys:
@@ -34,51 +24,27 @@ class CosmosKeys:
         self, container: CosmosContainer, master_key: bytes, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._container = container
-        self._master = AESGCM(master_key)
-        self._monotonic = monotonic
-        self._cache: OrderedDict[int, tuple[float, DataKey]] = OrderedDict()
+        self._wrapping = KeyWrapping(master_key, container.name)
+        self._cache = KeyCache(monotonic)
 
     async def data_key(self, account_id: int, /) -> DataKey:
         """Return the account's data key, making it on first use; see `Keys.data_key`."""
         cached = self._cache.get(account_id)
-        if cached and self._monotonic() - cached[0] < CACHE_S:
-            return cached[1]
+        if cached is not None:
+            return cached
         id_ = str(account_id)
         item = await self._container.read(id_, id_)
         if item is None:
             item = await self._container.create_or_keep(id_, self._new(account_id))
-        key = self._unwrap(account_id, item)
-        self._remember(account_id, key)
+        key = self._wrapping.unwrap(account_id, item["keyId"], base64.b64decode(item["wrapped"]))
+        self._cache.put(account_id, key)
         return key
 
     async def destroy(self, account_id: int, /) -> None:
         """Overwrite the account's data key with nothing; see `Keys.destroy`."""
         await self._container.upsert({"id": str(account_id), "keyId": "", "wrapped": ""})
-        self._cache.pop(account_id, None)
-
-    def _remember(self, account_id: int, key: DataKey) -> None:
-        self._cache[account_id] = (self._monotonic(), key)
-        self._cache.move_to_end(account_id)
-        if len(self._cache) > CACHED_KEYS:
-            self._cache.popitem(last=False)
+        self._cache.forget(account_id)
 
     def _new(self, account_id: int) -> dict[str, Any]:
-        key_id, nonce = secrets.token_hex(8), secrets.token_bytes(NONCE_BYTES)
-        wrapped = self._master.encrypt(nonce, secrets.token_bytes(KEY_BYTES), _bound_to(account_id, key_id))
-        return {"id": str(account_id), "keyId": key_id, "wrapped": base64.b64encode(nonce + wrapped).decode()}
-
-    def _unwrap(self, account_id: int, item: Item) -> DataKey:
-        key_id = item["keyId"]
-        if not key_id:
-            raise KeyDestroyed(f"the data key of account {account_id} was destroyed")
-        stored = base64.b64decode(item["wrapped"])
-        nonce, wrapped = stored[:NONCE_BYTES], stored[NONCE_BYTES:]
-        try:
-            return DataKey(key_id, self._master.decrypt(nonce, wrapped, _bound_to(account_id, key_id)))
-        except InvalidTag:
-            name = self._container.name
-            raise StorageUnusable(f"{name} was written under another master key: restore that key") from None
-
-
-def _bound_to(account_id: int, key_id: str) -> bytes:
-    return f"zekt data key {account_id} {key_id}".encode()
+        key_id, wrapped = self._wrapping.new(account_id)
+        return {"id": str(account_id), "keyId": key_id, "wrapped": base64.b64encode(wrapped).decode()}

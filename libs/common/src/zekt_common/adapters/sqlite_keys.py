@@ -4,25 +4,18 @@ import asyncio
 import secrets
 import sqlite3
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from zekt_common.adapters.key_wrapping import KEY_BYTES, KeyCache, KeyWrapping
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_file import connect, disconnect, translated
 from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.auth.secret_file import read_or_create
-from zekt_common.errors import KeyDestroyed, StorageUnusable
+from zekt_common.errors import StorageUnusable
 from zekt_common.ports.keys import DataKey
-
-KEY_BYTES = 32
-NONCE_BYTES = 12
-CACHE_S = 30.0
-CACHED_KEYS = 4096
 
 KEY_TABLES = """
     CREATE TABLE data_keys (
@@ -67,49 +60,28 @@ class SqliteKeys:
         self, database: SqliteDatabase, master_key: bytes, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._database = database
-        self._master = AESGCM(master_key)
-        self._monotonic = monotonic
-        self._cache: OrderedDict[int, tuple[float, DataKey]] = OrderedDict()
+        self._wrapping = KeyWrapping(master_key, str(database.path))
+        self._cache = KeyCache(monotonic)
 
     async def data_key(self, account_id: int, /) -> DataKey:
         """Return the account's data key, making it on first use; see `Keys.data_key`."""
         cached = self._cache.get(account_id)
-        if cached and self._monotonic() - cached[0] < CACHE_S:
-            return cached[1]
+        if cached is not None:
+            return cached
         found = self._database.query(_WANTED, (f"[{account_id}]",))
         row = _Row(*found[0]) if found else await self._database.write(_ensure, self._new(account_id))
-        key = self._unwrap(row)
-        self._cache[account_id] = (self._monotonic(), key)
-        self._cache.move_to_end(account_id)
-        if len(self._cache) > CACHED_KEYS:
-            self._cache.popitem(last=False)
+        key = self._wrapping.unwrap(row.account_id, row.key_id, row.wrapped)
+        self._cache.put(account_id, key)
         return key
 
     async def destroy(self, account_id: int, /) -> None:
         """Overwrite the account's data key in the file and truncate the log; see `Keys.destroy`."""
         await self._database.write(_destroy, account_id)
-        self._cache.pop(account_id, None)
+        self._cache.forget(account_id)
         await asyncio.to_thread(_truncate_log, self._database.path)
 
     def _new(self, account_id: int) -> _Row:
-        key_id, nonce = secrets.token_hex(8), secrets.token_bytes(NONCE_BYTES)
-        secret = secrets.token_bytes(KEY_BYTES)
-        wrapped = self._master.encrypt(nonce, secret, _bound_to(account_id, key_id))
-        return _Row(account_id, key_id, nonce + wrapped)
-
-    def _unwrap(self, row: _Row) -> DataKey:
-        if not row.key_id:
-            raise KeyDestroyed(f"the data key of account {row.account_id} was destroyed")
-        nonce, wrapped = row.wrapped[:NONCE_BYTES], row.wrapped[NONCE_BYTES:]
-        try:
-            return DataKey(row.key_id, self._master.decrypt(nonce, wrapped, _bound_to(row.account_id, row.key_id)))
-        except InvalidTag:
-            path = self._database.path
-            raise StorageUnusable(f"{path} was written under another master key: restore that key's file") from None
-
-
-def _bound_to(account_id: int, key_id: str) -> bytes:
-    return f"zekt data key {account_id} {key_id}".encode()
+        return _Row(account_id, *self._wrapping.new(account_id))
 
 
 def _ensure(connection: sqlite3.Connection, batch: Sequence[_Row]) -> list[_Row]:
