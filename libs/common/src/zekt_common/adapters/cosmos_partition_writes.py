@@ -14,6 +14,7 @@ from zekt_common.ports.views import ABSENT, ANY, Put, Remove
 
 LARGEST_BATCH: Final = 100
 LARGEST_BYTES: Final = 1_000_000
+_PRESENT: Final = "SELECT VALUE c.id FROM c WHERE c.id IN (@ids)"
 _CONFLICTS: Final = (FOUND_NOT, EXISTS, CHANGED)
 
 
@@ -57,11 +58,14 @@ class PartitionWrites:
             CosmosRefused: a condition does not hold.
         """
         partition = changes[0].partition
+        changes = await self._without_absent(changes)
         while operations := [*beside, *(operation_of(change, marks) for change in changes)]:
             try:
                 answers = await self._container.batch(partition, operations)
             except CosmosRefused as refused:
-                changes = await self._without_absent(changes, refused)
+                wanted, changes = changes, await self._without_absent(changes)
+                if refused.status != FOUND_NOT or len(changes) == len(wanted):
+                    raise
             else:
                 etags = (answer.get("eTag", "") for answer in answers[len(beside) :])
                 return {change.id: _new_etag(change, etag) for change, etag in zip(changes, etags, strict=True)}
@@ -90,18 +94,15 @@ class PartitionWrites:
             written = await self._container.replace(item, etag)
         return {change.id: written["_etag"]}
 
-    async def _without_absent(self, changes: Sequence[Change], refused: CosmosRefused) -> Sequence[Change]:
-        """Return the changes without removals of what is not there.
-
-        Raises:
-            CosmosRefused: none of them is such a removal: it was refused for another reason.
-        """
-        removals = [each for each in changes if isinstance(each, Remove) and each.if_match == ANY]
-        items = await self._read_all(removals) if refused.status == FOUND_NOT else []
-        absent = {each.id for each, item in zip(removals, items, strict=False) if item is None}
-        if not absent:
-            raise refused
-        return [change for change in changes if change.id not in absent]
+    async def _without_absent(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Return the changes without removals of what is not there, which would have the whole batch refused."""
+        removed = [encode_id(each.id) for each in changes if _removes_if_there(each)]
+        if not removed:
+            return changes
+        parameters = {f"@{number}": id_ for number, id_ in enumerate(removed)}
+        query = _PRESENT.replace("@ids", ", ".join(parameters))
+        present = set(await self._container.query(changes[0].partition, query, parameters))
+        return [each for each in changes if encode_id(each.id) in present or not _removes_if_there(each)]
 
     async def _etags_if_ours(self, changes: Sequence[Change], write_id: str) -> dict[str, str]:
         """Return the ETags if the documents are as this very write left them, its answer having been lost.
@@ -118,6 +119,10 @@ class PartitionWrites:
 
     async def _read_all(self, changes: Sequence[Change]) -> list[Item | None]:
         return await asyncio.gather(*(self._container.read(each.partition, encode_id(each.id)) for each in changes))
+
+
+def _removes_if_there(change: Change) -> bool:
+    return isinstance(change, Remove) and change.if_match == ANY
 
 
 def _new_etag(change: Change, etag: str) -> str:

@@ -22,6 +22,7 @@ Change = Put | Remove
 Project = Callable[[Envelope], Sequence[Change]]
 
 PAGE = 500
+CATCH_UP_PAGE = 2000
 KEEP_EVERY_S = 1.0
 GATHER_S = 0.05
 
@@ -100,7 +101,7 @@ class Projector:
                 await self._go_on_from_stored(tail)
 
     async def _step(self, tail: "_Tail") -> None:
-        page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
+        page = await self._store.read_feed(tail.feed, tail.at.cursor, tail.page)
         if page.events:
             await self._apply(tail, page)
             if len(page.events) < PAGE:
@@ -196,3 +197,11 @@ class _Tail:
         self.dirty = False
         self.ended = False
         self.kept_at = time.monotonic()
+
+    @property
+    def page(self) -> int:
+        """How many events to take at once: more until the end was seen, as nobody is served meanwhile.
+
+        Most documents change several times in their life, and a write holds each once.
+        """
+        return PAGE if self.ended else CATCH_UP_PAGE
