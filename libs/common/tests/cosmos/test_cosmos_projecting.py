@@ -11,6 +11,7 @@ from zekt_common.envelope import Envelope, NewEvent
 from zekt_common.kit.projector import Projector
 from zekt_common.ports import Put, Remove
 from zekt_sandbox.cosmos import CosmosSandbox
+from zekt_sandbox.cosmos.calls import Operation
 
 STREAMS = 150
 LISTS = 4
@@ -51,8 +52,8 @@ async def test_catching_up_asks_for_partitions_not_for_events(
     assert [len(await views.listing(f"list/{n}", limit=1000)) for n in range(LISTS + 1)] == [0, 0, 0, 0, STREAMS]
     assert {document.body for document in await views.listing("streams", limit=1000)} == {b"%d" % LISTS}
     partitions = LISTS + 2
-    assert asked["batch"] <= FEEDS * partitions, "a batch for each partition that a feed's events concern"
-    assert asked["query"] <= FEEDS * partitions, "one look for what is to be removed"
+    assert asked[Operation.BATCH] <= FEEDS * partitions, "a batch for each partition that a feed's events concern"
+    assert asked[Operation.QUERY] <= FEEDS * partitions, "one look for what is to be removed"
     assert asked.total() <= FEEDS * (2 * partitions + 8)
 
 
@@ -62,4 +63,4 @@ async def test_removing_much_that_is_not_there_looks_once(views: CosmosViews, ac
     await views.write([Remove(partition="p", id=str(n)) for n in range(90)])
     asked = account.requests - before
     assert await views.get("p", "50") is None
-    assert (asked["query"], asked["batch"], asked["read"]) == (1, 1, 0)
+    assert (asked[Operation.QUERY], asked[Operation.BATCH], asked[Operation.READ]) == (1, 1, 0)
