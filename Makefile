@@ -23,6 +23,10 @@ setup: .venv/.ready ## Create .venv with everything the project needs
 azurite: ## Install the Blob Storage emulator for the Azure tests (needs Node 20 or newer)
 	@cd tools/azurite && npm ci --ignore-scripts --no-audit --no-fund --silent
 
+.PHONY: browser
+browser: ## Install the Chromium in which cookies are tested (Linux on x86-64; needs Node 20 or newer)
+	@cd tools/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && node unpack.mjs
+
 .PHONY: up
 up: setup ## Run the whole suite with a GitHub stand-in
 	@$(BIN)/zekt up --sandbox

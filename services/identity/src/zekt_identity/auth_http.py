@@ -15,8 +15,8 @@ from zekt_identity.audited import SESSION
 from zekt_identity.caller import origin_of
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GrantRefused
-from zekt_identity.session import SESSION_LIFE, SessionSpent
-from zekt_identity.sessions import Sessions
+from zekt_identity.session import SessionSpent
+from zekt_identity.sessions import TOKEN_LIFE, Sessions
 from zekt_identity.sign_in import ATTEMPT_LIFE, CALLBACK_PATH, AttemptRefused, ReturnRefused, SignedIn, SignIn
 
 ATTEMPT_COOKIE: Final = "__Host-zekt_sign_in"
@@ -79,7 +79,7 @@ class AuthDoor:
             origin=origin_of(request),
         )
         response = _redirect(signed_in.return_to)
-        _set(response, COOKIE, signed_in.token, max_age_s=SESSION_LIFE.total_seconds())
+        _set(response, COOKIE, signed_in.token, max_age_s=TOKEN_LIFE.total_seconds())
         _clear(response, ATTEMPT_COOKIE)
         return response
 
@@ -87,7 +87,7 @@ class AuthDoor:
         """Give the session another hour, within what is left of its twelve."""
         session = await self._session(request)
         response = web.Response(status=204, headers=PRIVATE)
-        _set(response, COOKIE, await self._desk().sessions.token(session), max_age_s=SESSION_LIFE.total_seconds())
+        _set(response, COOKIE, await self._desk().sessions.token(session), max_age_s=TOKEN_LIFE.total_seconds())
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:
