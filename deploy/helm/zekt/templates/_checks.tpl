@@ -1,0 +1,61 @@
+{{/* Takes $: refuse values that contradict each other, naming everything that is wrong at once. */}}
+{{- define "zekt.check" -}}
+{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) -}}
+{{- if $problems -}}
+{{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "zekt.engineProblems" -}}
+{{- $keys := .Values.secrets.keys -}}
+{{- $azure := .Values.azure -}}
+{{- if eq .Values.backend "azure" -}}
+{{- if eq (empty $azure.servicebusNamespace) (empty $keys.servicebusConnection) }}
+- "set azure.servicebusNamespace or secrets.keys.servicebusConnection, one of them"
+{{- end }}
+{{- if eq (empty $azure.blobUrl) (empty $keys.blobConnection) }}
+- "set azure.blobUrl or secrets.keys.blobConnection, one of them"
+{{- end }}
+{{- if empty $azure.cosmosEndpoint }}
+- "azure.cosmosEndpoint is not set: it is the URL of the Cosmos DB account"
+{{- end }}
+{{- if empty $keys.masterKey }}
+- "secrets.keys.masterKey is not set: without the key of 32 bytes that wraps the data keys nothing can be stored"
+{{- end }}
+{{- else -}}
+{{- range $name := list "masterKey" "servicebusConnection" "cosmosKey" "blobConnection" }}
+{{- if get $keys $name }}
+- "secrets.keys.{{ $name }} is set, but backend is sqlite: set backend to azure, or leave the secret out"
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- if eq (empty .Values.secrets.existing) (empty .Values.secrets.keyVault.name) }}
+- "set secrets.existing or secrets.keyVault.name, one of them"
+{{- end }}
+{{- if and .Values.secrets.keyVault.name (empty .Values.secrets.keyVault.tenantId) }}
+- "secrets.keyVault.tenantId is not set: it is the tenant of the vault"
+{{- end }}
+{{- end -}}
+
+{{- define "zekt.gatewayProblems" -}}
+{{- $gateway := .Values.gateway -}}
+{{- if and $gateway.httpRoute.enabled (empty $gateway.httpRoute.parentRefs) }}
+- "gateway.httpRoute.parentRefs is empty: name the Gateway that the route is for"
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (or $gateway.ingress.enabled $gateway.httpRoute.enabled) (empty .Values.networkPolicy.gateway) }}
+- "networkPolicy.gateway is empty: say which pods are the gateway, or nothing from outside arrives"
+{{- end }}
+{{- end -}}
+
+{{- define "zekt.scalingProblems" -}}
+{{- $root := . -}}
+{{- range $service, $values := .Values.services -}}
+{{- $scaling := $values.autoscaling -}}
+{{- if and (ne $scaling.by "nothing") (eq $root.Values.backend "sqlite") }}
+- "services.{{ $service }}.autoscaling.by is {{ $scaling.by }}, but backend is sqlite, which lives on one node"
+{{- end }}
+{{- if gt (int $scaling.least) (int $scaling.most) }}
+- "services.{{ $service }}.autoscaling.least is above its most"
+{{- end }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,61 @@
+{{/* Takes (list $ part): the secrets that the part is given and that are in use, by their names in the values. */}}
+{{- define "zekt.secrets" -}}
+{{- $keys := (first .).Values.secrets.keys -}}
+{{- $part := last . -}}
+{{- $given := dict -}}
+{{- range $name, $secret := ((first .).Files.Get "suite.yaml" | fromYaml).secrets -}}
+{{- if and (has $part $secret.for) (get $keys $name) -}}
+{{- $_ := set $given $name (set $secret "key" (get $keys $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $given -}}
+{{- end -}}
+
+{{/* Takes (list $ part): the Kubernetes secret that the part reads: one that exists, or the copy of what is in Key Vault. */}}
+{{- define "zekt.secretName" -}}
+{{- $root := first . -}}
+{{- if $root.Values.secrets.keyVault.name -}}{{ include "zekt.name" . }}-vault{{- else -}}{{ $root.Values.secrets.existing }}{{- end -}}
+{{- end -}}
+
+{{/* Takes (list $ part): the secret settings of a container's environment. */}}
+{{- define "zekt.secretSettings" -}}
+{{- $secretName := include "zekt.secretName" . -}}
+{{- range include "zekt.secrets" . | fromYaml }}
+- name: {{ .setting }}
+  {{- if .file }}
+  value: /run/secrets/zekt/{{ .key }}
+  {{- else }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secretName }}
+      key: {{ .key }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes (list $ part): the volume of a part's secret files; from Key Vault all of its secrets, which fills the copy. */}}
+{{- define "zekt.secretVolume" -}}
+{{- $secrets := include "zekt.secrets" . | fromYaml -}}
+{{- $files := list -}}
+{{- range $secrets -}}
+{{- if .file -}}{{- $files = append $files .key -}}{{- end -}}
+{{- end -}}
+{{- if and $secrets (first .).Values.secrets.keyVault.name -}}
+- name: secrets
+  csi:
+    driver: secrets-store.csi.k8s.io
+    readOnly: true
+    volumeAttributes:
+      secretProviderClass: {{ include "zekt.name" . }}
+{{- else if $files -}}
+- name: secrets
+  secret:
+    secretName: {{ include "zekt.secretName" . }}
+    defaultMode: 0440
+    items:
+      {{- range $files }}
+      - key: {{ . }}
+        path: {{ . }}
+      {{- end }}
+{{- end -}}
+{{- end -}}

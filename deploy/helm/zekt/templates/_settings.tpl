@@ -1,0 +1,50 @@
+{{/* Takes $: the settings that all services share; what is empty is left out. */}}
+{{- define "zekt.sharedSettings" -}}
+{{- $values := .Values -}}
+ZEKT_BACKEND: {{ $values.backend }}
+ZEKT_LOG_FORMAT: json
+ZEKT_PUBLIC_URL: {{ $values.publicUrl }}
+ZEKT_IDENTITY_URL: http://{{ include "zekt.name" (list . "identity-internal") }}:8079
+ZEKT_GITHUB_APP_ID: {{ $values.github.appId | int64 | quote }}
+ZEKT_GITHUB_API_URL: {{ $values.github.apiUrl }}
+ZEKT_GITHUB_OIDC_ISSUER: {{ $values.github.oidcIssuer }}
+ZEKT_GITHUB_OIDC_AUDIENCE: {{ $values.github.oidcAudience }}
+ZEKT_GITHUB_OAUTH_CLIENT_ID: {{ $values.github.oauthClientId | quote }}
+{{- include "zekt.azureSettings" . }}
+{{- include "zekt.telemetrySettings" . }}
+{{- if $values.trustedCertificates.configMap }}
+SSL_CERT_FILE: /etc/zekt/trust/{{ $values.trustedCertificates.key }}
+REQUESTS_CA_BUNDLE: /etc/zekt/trust/{{ $values.trustedCertificates.key }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes $: where Azure's services are. */}}
+{{- define "zekt.azureSettings" -}}
+{{- if eq .Values.backend "azure" }}
+ZEKT_SERVICEBUS_NAMESPACE: {{ .Values.azure.servicebusNamespace | quote }}
+ZEKT_COSMOS_ENDPOINT: {{ .Values.azure.cosmosEndpoint | quote }}
+ZEKT_COSMOS_DATABASE: {{ .Values.azure.cosmosDatabase }}
+ZEKT_BLOB_URL: {{ .Values.azure.blobUrl | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes $: whom telemetry is sent to; nobody takes traces from the collector unless it has an address to pass them on to. */}}
+{{- define "zekt.telemetrySettings" -}}
+{{- $telemetry := .Values.telemetry -}}
+{{- if $telemetry.collector.enabled }}
+OTEL_EXPORTER_OTLP_ENDPOINT: http://{{ include "zekt.name" (list . "collector") }}:4318
+OTEL_TRACES_EXPORTER: {{ ternary "otlp" "none" (not (empty $telemetry.collector.passTracesTo)) }}
+{{- else if $telemetry.otlpEndpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ $telemetry.otlpEndpoint }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes (list $ service): all settings of the service that are no secret. */}}
+{{- define "zekt.settings" -}}
+{{- $shared := include "zekt.sharedSettings" (first .) | fromYaml -}}
+{{- range $setting, $value := merge (dict) (get (first .).Values.services (last .)).settings $shared -}}
+{{- if ne (toString $value) "" }}
+{{ $setting }}: {{ toString $value | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
