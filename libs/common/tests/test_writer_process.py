@@ -11,7 +11,7 @@ import pytest
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, FEED, SqliteEventStore
-from zekt_common.adapters.sqlite_writer_process import WriterProcess, frame, take_frame
+from zekt_common.adapters.sqlite_writer_process import WriterProcess
 from zekt_common.contracts.ingress import Watermark
 from zekt_common.envelope import NewEvent
 from zekt_common.errors import StorageUnusable, StreamConflict
@@ -113,15 +113,3 @@ async def test_a_process_that_cannot_be_started_again_at_first_takes_over_later(
         else:
             break
     assert refused >= 1
-
-
-def test_frames_are_taken_only_whole() -> None:
-    whole = frame([1, "two"]) + frame([3])
-    received = bytearray()
-    taken = []
-    for byte in whole:
-        received.append(byte)
-        while (content := take_frame(received)) is not None:
-            taken.append(content)
-    assert taken == [[1, "two"], [3]]
-    assert not received

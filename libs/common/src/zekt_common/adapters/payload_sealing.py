@@ -1,5 +1,6 @@
 """How payloads rest: compressed, then encrypted under the account's data key and bound to their place."""
 
+import pickle
 import secrets
 import threading
 
@@ -12,7 +13,7 @@ COMPRESSION_LEVEL = 1
 _of_thread = threading.local()
 
 
-def seal(content: bytes, secret: bytes, account_id: int, sha256: str) -> bytes:
+def seal(content: bytes | pickle.PickleBuffer, secret: bytes, account_id: int, sha256: str) -> bytes:
     """Return `content` as it is stored; the nonce comes first."""
     if not hasattr(_of_thread, "compressor"):
         _of_thread.compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
@@ -42,7 +43,7 @@ _EXTEND = "UPDATE payloads SET expires_at = max(expires_at, ?) WHERE account_id 
 
 class _Content(msgspec.Struct, frozen=True, gc=False):
     account_id: int
-    content: bytes
+    content: pickle.PickleBuffer
     secret: bytes
     expires_at: int
 
@@ -72,7 +73,8 @@ class SqlitePayloads:
         """
         key = await self._keys.data_key(account_id)
         expires_at = to_micros(self._clock() + retention)
-        sha256, kept_until = await self._database.write(_put, _Content(account_id, content, key.secret, expires_at))
+        item = _Content(account_id, pickle.PickleBuffer(content), key.secret, expires_at)
+        sha256, kept_until = await self._database.write(_put, item)
         return PayloadRef(
             account_id=account_id, sha256=sha256, size_bytes=len(content), expires_at=from_micros(kept_until)
         )

@@ -6,8 +6,9 @@ from typing import cast
 
 import structlog
 
+from zekt_common.adapters.sqlite_frames import Received, frame
 from zekt_common.adapters.sqlite_group_commit import Settle, Submission
-from zekt_common.adapters.sqlite_writer_process import WriterProcess, frame, take_frame
+from zekt_common.adapters.sqlite_writer_process import WriterProcess
 from zekt_common.errors import StorageUnusable
 
 RESTART_S = 0.1
@@ -26,7 +27,7 @@ class ProcessWriter(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._submitted: list[Submission] = []
         self._sent: list[Submission] = []
-        self._received = bytearray()
+        self._received = Received()
         self._transport: asyncio.Transport | None = None
         self._stopping = False
         self._ended = asyncio.Event()
@@ -62,13 +63,13 @@ class ProcessWriter(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send what was submitted meanwhile; asyncio calls this."""
         self._transport = cast("asyncio.Transport", transport)
-        self._received.clear()
+        self._received = Received()
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Settle the answered writes, which come back in order."""
-        self._received += data
-        while (results := take_frame(self._received)) is not None:
+        self._received.take(data)
+        for results in self._received.frames():
             answered, self._sent = self._sent[: len(results)], self._sent[len(results) :]
             self._settle(answered, results)
 
@@ -106,4 +107,4 @@ class ProcessWriter(asyncio.Protocol):
         if self._submitted and self._transport is not None:
             submitted, self._submitted = self._submitted, []
             self._sent += submitted
-            self._transport.write(frame([submission.write for submission in submitted]))
+            self._transport.writelines(frame([submission.write for submission in submitted]))

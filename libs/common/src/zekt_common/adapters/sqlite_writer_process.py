@@ -6,19 +6,16 @@ The parent's end is `WriterProcess`; `python -m zekt_common.adapters.sqlite_writ
 import asyncio
 import contextlib
 import json
-import pickle
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from zekt_common.adapters.sqlite_file import connect
+from zekt_common.adapters.sqlite_frames import BUFFER_BYTES, Received, frame
 from zekt_common.adapters.sqlite_group_commit import GroupCommit, Write
 
-HEADER_BYTES = 4
-BUFFER_BYTES = 4 * 1024 * 1024
 ORDER_BYTES = 16 * 1024
 PIPELINED_BATCH = 16  # small, so that the parent goes on with one batch's answers while the next one commits
 
@@ -87,23 +84,6 @@ class WriterProcess:
         return ours
 
 
-def frame(content: list[Any]) -> bytes:
-    """Return the list as one frame: its length, then its pickle. Both ends of the socket are this program."""
-    body = pickle.dumps(content, protocol=5)
-    return len(body).to_bytes(HEADER_BYTES, "big") + body
-
-
-def take_frame(received: bytearray) -> list[Any] | None:
-    """Remove the first frame from `received` and return what it holds, or None while it is incomplete."""
-    end = HEADER_BYTES + int.from_bytes(received[:HEADER_BYTES], "big")
-    if len(received) < max(end, HEADER_BYTES):
-        return None
-    with memoryview(received) as view:
-        content: list[Any] = pickle.loads(view[HEADER_BYTES:end])  # noqa: S301 - written by our own other end
-    del received[:end]
-    return content
-
-
 def _socket_pair() -> tuple[socket.socket, socket.socket]:
     pair = socket.socketpair()
     for end in pair:
@@ -127,17 +107,12 @@ def _serve_file(path: Path, connection: socket.socket, *, secure_delete: bool) -
     """Commit what arrives until the other end is gone: one thread a file, so that they wait for the disk together."""
     with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
         commits = GroupCommit(path, connect(path, secure_delete=secure_delete))
-        received = bytearray()
-        while data := connection.recv(BUFFER_BYTES):
-            received += data
-            with contextlib.suppress(BlockingIOError):
-                while more := connection.recv(BUFFER_BYTES, socket.MSG_DONTWAIT):
-                    received += more
-            writes: list[Write] = []
-            while (content := take_frame(received)) is not None:
-                writes += content
+        received = Received()
+        while received.receive(connection):
+            writes: list[Write] = [write for content in received.frames() for write in content]
             for start in range(0, len(writes), PIPELINED_BATCH):
-                connection.sendall(frame(commits.commit(writes[start : start + PIPELINED_BATCH])))
+                results = commits.commit(writes[start : start + PIPELINED_BATCH])
+                connection.sendall(b"".join(frame(results)))
         commits.close()
 
 

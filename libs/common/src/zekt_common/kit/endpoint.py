@@ -1,4 +1,4 @@
-"""The way of every request through the host: body limit, operator check, span, metric, and errors as JSON."""
+"""The way of every request through the host: body limit, span, metric, and errors as JSON."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ import structlog
 from aiohttp import web
 from opentelemetry.trace import SpanKind
 
-from zekt_common.auth.operator import check_operator
+from zekt_common.auth.requirements import ServiceRole
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import Refusal
-from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.service import Route
 from zekt_common.kit.supervision import describe
-from zekt_common.telemetry.metrics import REQUEST_DURATION
+from zekt_common.telemetry.metrics import METHOD, REQUEST_DURATION, ROUTE, STATUS
 from zekt_common.telemetry.tracing import span
 
 RETRY_SOON = {"Retry-After": "2"}
@@ -34,11 +34,11 @@ class Phase(StrEnum):
 class Endpoint:
     """One route as the host serves it."""
 
-    def __init__(self, route: Route, phase: Callable[[], Phase], operator_token: str) -> None:
+    def __init__(self, route: Route, phase: Callable[[], Phase]) -> None:
         self.route = route
         self._name = f"{route.method} {route.path}"
+        self._measured = {METHOD: route.method, ROUTE: route.path}
         self._phase = phase
-        self._operator_token = operator_token if route.requires is Access.OPERATOR else ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; whatever goes wrong becomes a JSON error."""
@@ -47,9 +47,7 @@ class Endpoint:
             response = await self._answer(request)
             if response.status >= _SERVER_ERROR:
                 current.failed(str(response.status))
-        REQUEST_DURATION.record(
-            time.perf_counter() - began, method=self.route.method, route=self.route.path, status=response.status
-        )
+        REQUEST_DURATION.record(time.perf_counter() - began, **self._measured, **{STATUS: response.status})
         return response
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -72,8 +70,6 @@ class Endpoint:
         """Return the request with its body bounded, if it may reach the handler at all."""
         if self._phase() is Phase.STARTING:
             raise Refusal(503, "starting", "The service is starting. Try again shortly.", headers=RETRY_SOON)
-        if self._operator_token:
-            check_operator(self._operator_token, request.headers, request.remote)
         length = request.content_length
         if length is None:  # chunked or no body: counted while it is read
             return request.clone(client_max_size=max(1, self.route.max_body_bytes)) if request.body_exists else request
@@ -82,32 +78,32 @@ class Endpoint:
         return request
 
 
-@web.middleware
-async def unmatched_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what no route matches (404, 405) as JSON."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return refusal_of(request, error).response()
+async def answer_unmatched(request: web.Request) -> web.StreamResponse:
+    """Answer what no other route matches (404, 405) as JSON; a middleware would do it at a price for every request."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if resource is not request.match_info.route.resource:
+            allowed |= (await resource.resolve(request))[1]
+    error = web.HTTPMethodNotAllowed(request.method, allowed) if allowed else web.HTTPNotFound()
+    return refusal_of(request, error).response()
 
 
-def routed(
-    routes: Sequence[Route], phase: Callable[[], Phase], operator_token: str, *, probes: Sequence[Route] = ()
-) -> web.Application:
+def routed(routes: Sequence[Route], phase: Callable[[], Phase], *, probes: Sequence[Route] = ()) -> web.Application:
     """Return an application that serves these routes, the probes in every phase.
 
     Raises:
         ValueError: a route for services is not internal, so that the outside could try its tokens on it.
     """
     for route in routes:
-        if route.requires is Access.SERVICE_TOKEN and not route.internal:
+        if isinstance(route.requires, ServiceRole) and not route.internal:
             raise ValueError(f"{route.path} takes service tokens, so it must be internal")
     largest = max((route.max_body_bytes for route in routes), default=1)
-    app = web.Application(middlewares=[unmatched_as_json], client_max_size=max(1, largest))
-    endpoints = [Endpoint(probe, lambda: Phase.RUNNING, operator_token) for probe in probes]
-    endpoints += [Endpoint(route, phase, operator_token) for route in routes]
+    app = web.Application(client_max_size=max(1, largest))
+    endpoints = [Endpoint(probe, lambda: Phase.RUNNING) for probe in probes]
+    endpoints += [Endpoint(route, phase) for route in routes]
     for endpoint in endpoints:
         app.router.add_route(endpoint.route.method, endpoint.route.path, endpoint.handle)
+    app.router.add_route("*", "/{unmatched:.*}", answer_unmatched)
     return app
 
 

@@ -25,6 +25,8 @@ Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
 WatermarkMessage = Callable[[datetime], OutgoingMessage]
 
 PAGE = 500
+BUSY_PAGE = 16
+GATHER_S = 0.02
 REFUSED = "refused-messages"
 SAVE_EVERY_S = 0.25
 LOOK_EVERY_S = 0.5
@@ -99,17 +101,21 @@ class Relay:
         await self._load(tail)
         try:
             while True:
-                if not await self._publish_page(tail):
+                published = await self._publish_page(tail)
+                if not published:
                     await self._rest(tail)
+                elif BUSY_PAGE <= published < PAGE:
+                    await asyncio.sleep(GATHER_S)  # many are coming: a larger page costs less for each
                 await self._keep(tail)
         finally:
             await self._save_at_last(tail)
 
-    async def _publish_page(self, tail: "_Tail") -> bool:
+    async def _publish_page(self, tail: "_Tail") -> int:
+        """Publish the next page of the feed and return how many events were on it."""
         page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
         if not page.events:
             tail.reach_end()
-            return False
+            return 0
         tail.waiting_since = page.events[0].time
         messages = [tail.copy_of(message, event.time) for event in page.events for message in self._translate(event)]
         if messages:
@@ -117,7 +123,7 @@ class Relay:
         tail.advance(page)
         self._watermarks.keep_active(time.monotonic())
         await self._announce(tail, tail.through - _TICK)  # events of that very time may follow
-        return True
+        return len(page.events)
 
     async def _publish(self, messages: Sequence[OutgoingMessage]) -> None:
         try:
