@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from zekt_common.auth.service_tokens import ServiceTokenUnavailable
 from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, InstallationToken, InstallationTokenRequest
 from zekt_common.kit.identity_client import IdentityClient, TokensRefused, TokensUnavailable
 from zekt_common.telemetry.tracing import span
@@ -41,6 +42,18 @@ class Identity:
         return web.Response(status=self.status, body=self.body, headers=self.headers, content_type="application/json")
 
 
+@dataclass
+class Minted:
+    """Gives the service token `minted`, or fails as told."""
+
+    failure: ServiceTokenUnavailable | None = None
+
+    async def token(self) -> str:
+        if self.failure is not None:
+            raise self.failure
+        return "minted"
+
+
 @pytest.fixture
 async def identity() -> AsyncIterator[Identity]:
     served = Identity(body=msgspec.json.encode(TOKEN))
@@ -54,7 +67,7 @@ async def identity() -> AsyncIterator[Identity]:
 @pytest.fixture
 async def client(identity: Identity) -> AsyncIterator[IdentityClient]:
     async with aiohttp.ClientSession() as http:
-        yield IdentityClient(http, identity.url, lambda: "minted")
+        yield IdentityClient(http, identity.url, Minted())
 
 
 async def test_the_request_carries_a_service_token_and_the_trace(identity: Identity, client: IdentityClient) -> None:
@@ -109,9 +122,18 @@ async def test_an_answer_that_is_no_token_is_worth_another_try(
 
 async def test_nobody_listening_is_worth_another_try(identity: Identity) -> None:
     async with aiohttp.ClientSession() as http:
-        client = IdentityClient(http, "http://127.0.0.1:1", lambda: "minted")
+        client = IdentityClient(http, "http://127.0.0.1:1", Minted())
         with pytest.raises(TokensUnavailable, match="cannot be reached"):
             await client.token(ASKED)
+    assert identity.requests == []
+
+
+async def test_without_a_service_token_identity_is_not_asked(identity: Identity) -> None:
+    away = Minted(ServiceTokenUnavailable("Entra ID cannot be reached (ZEKT_ENTRA_AUTHORITY)", retry_after_s=17))
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(TokensUnavailable, match=r"no service token: .*ZEKT_ENTRA_AUTHORITY") as unavailable:
+            await IdentityClient(http, identity.url, away).token(ASKED)
+    assert unavailable.value.retry_after_s == 17
     assert identity.requests == []
 
 

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from zekt_common.auth.operator import check_operator, ensure_operator_token
 from zekt_common.auth.refusals import RoleMissing, TokenRefused
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_tokens import EmbeddedIssuer, EmbeddedTokens
+from zekt_common.auth.service_verifier import ServiceCaller, ServiceTokenVerifier
+from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import Refusal
@@ -19,37 +21,48 @@ from zekt_common.kit.errors import Refusal
 ROLES = (TOKENS_INSTALLATION,)
 
 
-def test_a_minted_token_is_believed_by_another_process_of_the_directory(tmp_path: Path) -> None:
+def verifier(data_dir: Path, clock: Clock = utc_now) -> ServiceTokenVerifier:
+    return ServiceTokenVerifier(EmbeddedIssuer(data_dir), clock=clock)
+
+
+async def test_a_minted_token_is_believed_by_another_process_of_the_directory(tmp_path: Path) -> None:
     token = EmbeddedIssuer(tmp_path / "data").mint(service="dispatcher", roles=ROLES)
-    caller = EmbeddedIssuer(tmp_path / "data").verify(f"Bearer {token}", role=TOKENS_INSTALLATION)
+    caller = await verifier(tmp_path / "data").verify(f"Bearer {token}", role=TOKENS_INSTALLATION)
     assert (caller.service, caller.roles) == ("dispatcher", frozenset(ROLES))
     assert stat.S_IMODE((tmp_path / "data/service-issuer.key").stat().st_mode) == 0o600
 
 
-def test_a_token_without_the_role_is_forbidden(tmp_path: Path) -> None:
-    issuer = EmbeddedIssuer(tmp_path)
+async def test_a_service_has_a_token_of_its_own_for_each_call(tmp_path: Path) -> None:
+    tokens = EmbeddedTokens(EmbeddedIssuer(tmp_path), service="router", roles=ROLES)
+    caller = await verifier(tmp_path).verify(f"Bearer {await tokens.token()}", role=TOKENS_INSTALLATION)
+    assert caller == ServiceCaller("router", frozenset(ROLES))
+
+
+async def test_a_token_without_the_role_is_forbidden(tmp_path: Path) -> None:
+    token = EmbeddedIssuer(tmp_path).mint(service="router", roles=())
     with pytest.raises(RoleMissing) as missing:
-        issuer.verify(f"Bearer {issuer.mint(service='router', roles=())}", role=TOKENS_INSTALLATION)
+        await verifier(tmp_path).verify(f"Bearer {token}", role=TOKENS_INSTALLATION)
     assert missing.value.status == 403
 
 
-def test_a_token_lives_five_minutes(tmp_path: Path) -> None:
+async def test_a_token_lives_five_minutes(tmp_path: Path) -> None:
     now = [datetime(2026, 5, 1, tzinfo=UTC)]
     issuer = EmbeddedIssuer(tmp_path, clock=lambda: now[0])
+    judge = ServiceTokenVerifier(issuer, clock=lambda: now[0])
     header = f"Bearer {issuer.mint(service='router', roles=ROLES)}"
     now[0] += timedelta(minutes=5, seconds=4)
-    assert issuer.verify(header, role=TOKENS_INSTALLATION).service == "router"
+    assert (await judge.verify(header, role=TOKENS_INSTALLATION)).service == "router"
     now[0] += timedelta(seconds=1)
     with pytest.raises(TokenRefused):
-        issuer.verify(header, role=TOKENS_INSTALLATION)
+        await judge.verify(header, role=TOKENS_INSTALLATION)
 
 
-def test_foreign_and_malformed_tokens_are_refused(tmp_path: Path) -> None:
-    issuer = EmbeddedIssuer(tmp_path / "ours")
-    honest = issuer.mint(service="router", roles=ROLES)
+async def test_foreign_and_malformed_tokens_are_refused_alike(tmp_path: Path) -> None:
+    honest = EmbeddedIssuer(tmp_path / "ours").mint(service="router", roles=ROLES)
     key = load_pem_private_key((tmp_path / "ours/service-issuer.key").read_bytes(), password=None)
     assert isinstance(key, Ed25519PrivateKey)
     claims = jwt.decode(honest, options={"verify_signature": False})
+    judge = verifier(tmp_path / "ours")
     for header in (
         None,
         "Bearer garbage",
@@ -58,12 +71,15 @@ def test_foreign_and_malformed_tokens_are_refused(tmp_path: Path) -> None:
         f"Bearer {jwt.encode(claims, 's' * 32, algorithm='HS256')}",
         f"Bearer {jwt.encode(claims | {'iss': 'other'}, key, algorithm='EdDSA')}",
         f"Bearer {jwt.encode(claims | {'aud': 'api://zekt'}, key, algorithm='EdDSA')}",
+        f"Bearer {jwt.encode(claims | {'aud': ['api://zekt-identity']}, key, algorithm='EdDSA')}",
         f"Bearer {jwt.encode(claims | {'roles': 'Tokens.Installation'}, key, algorithm='EdDSA')}",
+        f"Bearer {jwt.encode(claims | {'sub': ''}, key, algorithm='EdDSA')}",
         f"Bearer {honest[:-4]}AAAA",
     ):
-        with pytest.raises(TokenRefused):
-            issuer.verify(header, role=TOKENS_INSTALLATION)
-    assert issuer.verify(f"Bearer {honest}", role=TOKENS_INSTALLATION).service == "router"
+        with pytest.raises(TokenRefused) as refused:
+            await judge.verify(header, role=TOKENS_INSTALLATION)
+        assert refused.value.detail == "The service token is not accepted."
+    assert (await judge.verify(f"Bearer {honest}", role=TOKENS_INSTALLATION)).service == "router"
 
 
 def test_a_key_file_that_is_no_key_is_named(tmp_path: Path) -> None:
@@ -87,7 +103,7 @@ async def test_processes_that_race_for_the_first_key_agree(tmp_path: Path) -> No
         return (await process.communicate())[0].decode().strip()
 
     for token in await gather(*(mint() for _ in range(4))):
-        assert EmbeddedIssuer(tmp_path).verify(f"Bearer {token}", role="r").service == "x"
+        assert (await verifier(tmp_path).verify(f"Bearer {token}", role="r")).service == "x"
     assert names_in(tmp_path) == ["service-issuer.key"]
 
 

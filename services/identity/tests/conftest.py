@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from zekt_common.adapters.embedded import open_backend
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_tokens import EmbeddedIssuer, EmbeddedTokens
 from zekt_common.clock import utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.envelope import Event
@@ -170,9 +170,8 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
         serving([service], settings.host) as hosted,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
     ):
-        client = IdentityClient(
-            http, hosted.internal_url, lambda: issuer.mint(service="test", roles=[TOKENS_INSTALLATION])
-        )
+        own = EmbeddedTokens(issuer, service="test", roles=[TOKENS_INSTALLATION])
+        client = IdentityClient(http, hosted.internal_url, own)
         yield Running(hosted, sandbox, http, issuer, client, data_dir, clock)
 
 

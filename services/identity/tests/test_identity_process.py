@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_tokens import EmbeddedIssuer, EmbeddedTokens
 from zekt_common.contracts.identity import TOKENS_INSTALLATION, InstallationTokenRequest
 from zekt_common.kit.identity_client import IdentityClient
 from zekt_sandbox import GitHubSandbox
@@ -43,9 +43,8 @@ async def test_services_of_one_data_directory_trust_each_other(sandbox: GitHubSa
         internal_url = ready.rpartition("internal ")[2].strip().rstrip(")")
         issuer = EmbeddedIssuer(tmp_path / "zekt")
         async with aiohttp.ClientSession() as http:
-            client = IdentityClient(
-                http, internal_url, lambda: issuer.mint(service="dispatcher", roles=[TOKENS_INSTALLATION])
-            )
+            own = EmbeddedTokens(issuer, service="dispatcher", roles=[TOKENS_INSTALLATION])
+            client = IdentityClient(http, internal_url, own)
             token = await client.token(
                 InstallationTokenRequest(repository="beta/consumer", permissions={"contents": "write"}, purpose="x")
             )

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Final
 
 import aiohttp
@@ -11,7 +10,7 @@ import aiohttp
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.actions_oidc import ActionsTokenVerifier
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_access import service_tokens
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.contracts.router import DeliveryRequested
@@ -50,9 +49,8 @@ class _Dispatcher:
     operators: OperatorDesk
     operated: Operated
 
-    def __init__(self, settings: DispatcherSettings, issuer: EmbeddedIssuer, clock: Clock) -> None:
+    def __init__(self, settings: DispatcherSettings, clock: Clock) -> None:
         self._settings = settings
-        self._mint = partial(issuer.mint, service=NAME, roles=[TOKENS_INSTALLATION])
         self._clock = clock
 
     @asynccontextmanager
@@ -84,7 +82,8 @@ class _Dispatcher:
     def _build(self, backend: Backend, http: aiohttp.ClientSession) -> None:
         settings, clock = self._settings, self._clock
         budgets = Budgets(settings.concurrency)
-        identity = IdentityClient(http, settings.identity_url, self._mint)
+        own = service_tokens(settings.entra, settings.host.data_dir, service=NAME, roles=[TOKENS_INSTALLATION])
+        identity = IdentityClient(http, settings.identity_url, own)
         self._tokens = DispatchTokens(identity, clock=clock)
         ledger, standing = Ledger(backend.store, decider(settings.policy)), Standing(backend.views)
         preparation = Preparation(
@@ -147,7 +146,7 @@ class _Dispatcher:
 
 def build_service(settings: DispatcherSettings, *, clock: Clock = utc_now) -> Service:
     """Return the dispatcher, ready to be hosted."""
-    dispatcher = _Dispatcher(settings, EmbeddedIssuer(settings.host.data_dir), clock)
+    dispatcher = _Dispatcher(settings, clock)
     consumers = ConsumerRoutes(lambda: dispatcher.consumers)
     operators = OperatorRoutes(lambda: dispatcher.operators)
     return Service(

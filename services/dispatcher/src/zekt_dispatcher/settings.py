@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
+from zekt_common.auth.entra_settings import EntraClient
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_dispatcher.client_payload import LEAST_SAFE_SIZE_BYTES, SAFE_SIZE_BYTES
 from zekt_dispatcher.delivery import Policy
@@ -28,6 +29,7 @@ class DispatcherSettings:
     safe_size_bytes: int = SAFE_SIZE_BYTES
     policy: Policy = field(default_factory=Policy)
     backend: BackendSettings = ON_THIS_MACHINE
+    entra: EntraClient | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "DispatcherSettings":
@@ -55,6 +57,7 @@ class DispatcherSettings:
             ),
             policy=_policy(reader),
             backend=BackendSettings.read(reader),
+            entra=EntraClient.read(reader),
         )
         reader.check()
         return settings

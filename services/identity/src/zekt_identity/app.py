@@ -9,7 +9,8 @@ import aiohttp
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.configured_backend import open_configured_backend
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_access import open_verifier
+from zekt_common.auth.service_verifier import ServiceTokenVerifier
 from zekt_common.auth.sessions import SessionVerifier
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.ingress import AppWebhookReceived
@@ -74,9 +75,10 @@ class _Identity:
         async with (
             open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
             aiohttp.ClientSession() as http,
+            open_verifier(self._settings.entra, self._settings.host.data_dir) as callers,
         ):
             self._backend = backend
-            self._compose(backend, http)
+            self._compose(backend, http, callers)
             parts = (
                 self._watch,
                 self._projector,
@@ -101,7 +103,7 @@ class _Identity:
         views = Check(name="views", ok=caught_up, detail="" if caught_up else "Still projecting stored events.")
         return [self._watch.check(), views, await self._backend.check()]
 
-    def _compose(self, backend: Backend, http: aiohttp.ClientSession) -> None:
+    def _compose(self, backend: Backend, http: aiohttp.ClientSession, callers: ServiceTokenVerifier) -> None:
         self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
         ledger, sealer = Ledger(backend.store, self._projector), Sealer(backend.keys)
         self.auditor = Auditor(ledger, clock=self._clock)
@@ -115,7 +117,11 @@ class _Identity:
         installations = Installations(ledger, backend.views, AppView(app), clock=self._clock)
         self._watch = CredentialsWatch(app.check_credentials, again_s=self._ask_again_s)
         self.tokens = TokenDesk(
-            tokens=TokenCache(app.issue), vault=vault, installations=installations, auditor=self.auditor
+            callers=callers,
+            tokens=TokenCache(app.issue),
+            vault=vault,
+            installations=installations,
+            auditor=self.auditor,
         )
         self._compose_loops(backend, installations, accounts)
 
@@ -182,7 +188,7 @@ def build_service(
     """Return identity, ready to be hosted."""
     identity = _Identity(settings, clock, ask_again_s=ask_again_s, reconcile_after_s=reconcile_after_s)
     routes = [
-        *TokenDoor(EmbeddedIssuer(settings.host.data_dir), lambda: identity.tokens).routes(),
+        *TokenDoor(lambda: identity.tokens).routes(),
         *AuthDoor(lambda: identity.signing_in).routes(),
         *DeviceDoor(lambda: identity.device).routes(),
         *AccountDoor(lambda: identity.accounts).routes(),

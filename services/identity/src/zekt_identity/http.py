@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_verifier import ServiceTokenVerifier
 from zekt_common.contracts.identity import (
     INSTALLATION_TOKENS_PATH,
     TOKENS_INSTALLATION,
@@ -49,6 +49,7 @@ _HELP = {
 class TokenDesk:
     """What the routes work with."""
 
+    callers: ServiceTokenVerifier
     tokens: TokenCache
     vault: UserTokenVault
     installations: Installations
@@ -58,8 +59,7 @@ class TokenDesk:
 class TokenDoor:
     """`POST /internal/tokens/...`, for services whose token has the role."""
 
-    def __init__(self, issuer: EmbeddedIssuer, desk: Callable[[], TokenDesk]) -> None:
-        self._issuer = issuer
+    def __init__(self, desk: Callable[[], TokenDesk]) -> None:
         self._desk = desk
 
     def routes(self) -> list[Route]:
@@ -71,7 +71,7 @@ class TokenDoor:
 
     async def give_installation_token(self, request: web.Request) -> web.Response:
         """Answer 200 with a token, 422 when GitHub says no, 503 with Retry-After when it cannot say."""
-        caller = self._issuer.verify(request.headers.get("Authorization"), role=TOKENS_INSTALLATION)
+        caller = await self._desk().callers.verify(request.headers.get("Authorization"), role=TOKENS_INSTALLATION)
         asked = _parse(await request.read(), InstallationTokenRequest)
         span = current_span()
         if span is not None:
@@ -99,7 +99,7 @@ class TokenDoor:
 
     async def give_user_token(self, request: web.Request) -> web.Response:
         """Answer 200 with a person's token, 404 when there is none that works, 503 with Retry-After when not now."""
-        caller = self._issuer.verify(request.headers.get("Authorization"), role=TOKENS_USER)
+        caller = await self._desk().callers.verify(request.headers.get("Authorization"), role=TOKENS_USER)
         asked = _parse(await request.read(), UserTokenRequest)
         try:
             stored = await self._desk().vault.usable(asked.account_id)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
+from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 KEY_FILE: Final = "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE"
@@ -39,6 +40,7 @@ class IdentitySettings:
     public_url: str = "http://127.0.0.1:8080"
     oauth: OAuthClient | None = None
     backend: BackendSettings = ON_THIS_MACHINE
+    entra: EntraTenant | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IdentitySettings":
@@ -59,6 +61,7 @@ class IdentitySettings:
             public_url=reader.secure_url("ZEKT_PUBLIC_URL", default=f"http://127.0.0.1:{host.port or 8080}"),
             oauth=_oauth(reader),
             backend=BackendSettings.read(reader),
+            entra=EntraTenant.read(reader),
         )
         reader.check()
         return settings

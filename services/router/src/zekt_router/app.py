@@ -9,7 +9,7 @@ import aiohttp
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.configured_backend import open_configured_backend
-from zekt_common.auth.service_tokens import EmbeddedIssuer
+from zekt_common.auth.service_access import service_tokens
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.contracts.ingress import MessageReceived, RunCompleted, Watermark
@@ -109,13 +109,12 @@ class _Router:
         )
 
     def _compose_doors(self, backend: Backend, catalogs: Catalogs, http: aiohttp.ClientSession) -> None:
-        issuer = EmbeddedIssuer(self._settings.host.data_dir)
-        tokens = IdentityClient(
-            http, self._settings.identity_url, lambda: issuer.mint(service=NAME, roles=[TOKENS_INSTALLATION])
-        )
+        settings = self._settings
+        own = service_tokens(settings.entra, settings.host.data_dir, service=NAME, roles=[TOKENS_INSTALLATION])
+        tokens = IdentityClient(http, settings.identity_url, own)
         resolver = Resolver(
             KnownNames(backend.views, catalogs),
-            InstalledNames(tokens, http, self._settings.github_api_url),
+            InstalledNames(tokens, http, settings.github_api_url),
             catalogs,
         )
         self.doors = Doors(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
+from zekt_common.auth.entra_settings import EntraClient
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 
@@ -15,6 +16,7 @@ class RouterSettings:
     identity_url: str
     github_api_url: str
     backend: BackendSettings = ON_THIS_MACHINE
+    entra: EntraClient | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "RouterSettings":
@@ -29,6 +31,7 @@ class RouterSettings:
             identity_url=reader.url("ZEKT_IDENTITY_URL"),
             github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
             backend=BackendSettings.read(reader),
+            entra=EntraClient.read(reader),
         )
         reader.check()
         return settings

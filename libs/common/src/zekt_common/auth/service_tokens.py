@@ -1,42 +1,53 @@
-"""Service tokens on one machine: short-lived JWTs, signed with a key in the data directory that all services share."""
+"""Service tokens, as a service shows them to identity, and the issuer that all services of one data directory share."""
 
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import jwt
-import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from zekt_common.auth.bearer import bearer_token, check_times
-from zekt_common.auth.refusals import RoleMissing, TokenRefused
+from zekt_common.auth.refusals import TokenRefused
 from zekt_common.auth.secret_file import read_or_create
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.identity import AUDIENCE, ISSUER
-from zekt_common.errors import StorageUnusable
+from zekt_common.errors import StorageUnusable, ZektError
 
-KEY_FILE = "service-issuer.key"
-LIFE = timedelta(minutes=5)
-LEEWAY_S = 5.0
-ALGORITHM = "EdDSA"
-
-
-class ServiceCaller(msgspec.Struct, frozen=True):
-    """The service that a verified token speaks for, and what it may do."""
-
-    service: str
-    roles: frozenset[str]
+KEY_FILE: Final = "service-issuer.key"
+LIFE: Final = timedelta(minutes=5)
+LEEWAY_S: Final = 5.0
+ALGORITHM: Final = "EdDSA"
 
 
-class _Claims(msgspec.Struct):
-    sub: str
-    roles: list[str]
+class ServiceTokenUnavailable(ZektError):
+    """No service token now; ask again after `retry_after_s`. The message names the setting to look at."""
+
+    def __init__(self, detail: str, *, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class ServiceTokens(Protocol):
+    """Where a service's own tokens come from."""
+
+    async def token(self) -> str:
+        """Return a token that lives long enough to make a call.
+
+        Raises:
+            ServiceTokenUnavailable: not now.
+        """
+        ...
 
 
 class EmbeddedIssuer:
-    """Mints and verifies service tokens; the key is made in `data_dir` at first use."""
+    """Mints short-lived service tokens, and vouches for them; the key is made in `data_dir` at first use."""
+
+    algorithm = ALGORITHM
+    issuers = frozenset({ISSUER})
+    audiences = frozenset({AUDIENCE})
+    leeway_s = LEEWAY_S
 
     def __init__(self, data_dir: Path, *, clock: Clock = utc_now) -> None:
         self._path = data_dir / KEY_FILE
@@ -60,39 +71,46 @@ class EmbeddedIssuer:
         }
         return jwt.encode(claims, self._key(), algorithm=ALGORITHM)
 
-    def verify(self, authorization: str | None, *, role: str) -> ServiceCaller:
-        """Return who calls, if it may act in `role`.
+    async def key(self, _key_id: str | None, /) -> Ed25519PublicKey:
+        """Return the one key there is.
 
         Raises:
-            TokenRefused: no token, or not one of this issuer that is valid now.
-            RoleMissing: the caller does not have the role.
+            StorageUnusable: it can be neither read nor created.
         """
-        claims = self._signed_claims(bearer_token(authorization))
-        if claims.get("iss") != ISSUER or claims.get("aud") != AUDIENCE:
-            raise TokenRefused("The service token is of another issuer or for another audience.")
-        check_times(claims, self._clock(), LEEWAY_S)
-        try:
-            typed = msgspec.convert(claims, _Claims)
-        except msgspec.ValidationError:
-            raise TokenRefused("The service token lacks its subject or its roles.") from None
-        if role not in typed.roles:
-            raise RoleMissing(role)
-        return ServiceCaller(typed.sub, frozenset(typed.roles))
+        return self._key().public_key()
 
-    def _signed_claims(self, token: str) -> dict[str, Any]:
-        options: Any = {f"verify_{claim}": False for claim in ("aud", "iss", "exp", "nbf", "iat", "sub", "jti")}
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token, self._key().public_key(), algorithms=[ALGORITHM], options=options
-            )
-        except (jwt.PyJWTError, ValueError, RecursionError):
-            raise TokenRefused("The service token is not signed by this installation's issuer.") from None
-        return claims
+    def service(self, claims: dict[str, Any], /) -> str:
+        """Return the name of the service that signed claims speak for.
+
+        Raises:
+            TokenRefused: they name none.
+        """
+        subject = claims.get("sub")
+        if not isinstance(subject, str) or not subject:
+            raise TokenRefused("It names no service.")
+        return subject
 
     def _key(self) -> Ed25519PrivateKey:
         if self._loaded is None:
             self._loaded = _parse(self._path, read_or_create(self._path, _new_key))
         return self._loaded
+
+
+class EmbeddedTokens:
+    """Tokens of this machine's issuer, for one service in its roles; each call has its own."""
+
+    def __init__(self, issuer: EmbeddedIssuer, *, service: str, roles: Collection[str]) -> None:
+        self._issuer = issuer
+        self._service = service
+        self._roles = roles
+
+    async def token(self) -> str:
+        """Return a token that lives for five minutes.
+
+        Raises:
+            StorageUnusable: the issuer's key can be neither read nor created.
+        """
+        return self._issuer.mint(service=self._service, roles=self._roles)
 
 
 def _new_key() -> bytes:

@@ -1,12 +1,12 @@
 """How a service asks identity for installation tokens."""
 
 import math
-from collections.abc import Callable
 from typing import Final, Protocol
 
 import aiohttp
 import msgspec
 
+from zekt_common.auth.service_tokens import ServiceTokens, ServiceTokenUnavailable
 from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, InstallationToken, InstallationTokenRequest
 from zekt_common.errors import ZektError
 from zekt_common.telemetry.tracing import span
@@ -55,23 +55,23 @@ class _Error(msgspec.Struct):
 
 
 class IdentityClient:
-    """Installation tokens from the identity service's internal port; `mint` gives the service token of each call."""
+    """Installation tokens from the identity service's internal port, shown a service token with each call."""
 
-    def __init__(self, http: aiohttp.ClientSession, identity_url: str, mint: Callable[[], str]) -> None:
+    def __init__(self, http: aiohttp.ClientSession, identity_url: str, service_tokens: ServiceTokens) -> None:
         self._http = http
         self._url = f"{identity_url.rstrip('/')}{INSTALLATION_TOKENS_PATH}"
-        self._mint = mint
+        self._service_tokens = service_tokens
 
     async def token(self, request: InstallationTokenRequest, /) -> InstallationToken:
         """Return a token of exactly the repositories and permissions asked for.
 
         Raises:
-            TokensUnavailable: identity or GitHub cannot answer now.
+            TokensUnavailable: identity, GitHub or who issues service tokens cannot answer now.
             TokensRefused: GitHub or identity's rules say no.
         """
         with span("look_up_installation_token", purpose=request.purpose) as current:
             headers = {
-                "Authorization": f"Bearer {self._mint()}",
+                "Authorization": f"Bearer {await self._service_token()}",
                 "Content-Type": "application/json",
                 "traceparent": current.traceparent,
             }
@@ -81,6 +81,12 @@ class IdentityClient:
                 raise TokensUnavailable(
                     f"identity cannot be reached: {type(error).__name__}", retry_after_s=DEFAULT_RETRY_AFTER_S
                 ) from error
+
+    async def _service_token(self) -> str:
+        try:
+            return await self._service_tokens.token()
+        except ServiceTokenUnavailable as error:
+            raise TokensUnavailable(f"no service token: {error}", retry_after_s=error.retry_after_s) from error
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> InstallationToken:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
