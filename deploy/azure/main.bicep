@@ -1,0 +1,225 @@
+// What Zekt needs of Azure, in one resource group; README.md beside this file says how to deploy it.
+metadata description = 'Service Bus, Cosmos DB, Blob Storage and Key Vault for Zekt, entered by workload identities alone.'
+
+@description('What the names of the resources begin with. Names that are unique in the world end in a hash of the resource group.')
+@minLength(3)
+@maxLength(11)
+param name string = 'zekt'
+
+param location string = resourceGroup().location
+
+@description('Where the second region is; empty for none. It needs the Premium tier of Service Bus.')
+param secondLocation string = ''
+
+@description('What Cosmos DB promises. Strong loses nothing with a region, and each write waits for both.')
+@allowed([
+  'Session'
+  'Strong'
+])
+param consistency string = 'Session'
+
+@description('Premium has private endpoints, zones, its own capacity and the pairing of two regions; Standard is paid by use.')
+@allowed([
+  'Standard'
+  'Premium'
+])
+param servicebusTier string = 'Premium'
+
+@description('The request units a second that the containers of Cosmos DB share and scale to; a tenth is paid for at least.')
+@minValue(1000)
+param maxRequestUnits int = 4000
+
+@description('The issuer of the cluster\'s service account tokens: az aks show --query oidcIssuerProfile.issuerUrl')
+param clusterIssuer string
+
+@description('The namespace that the chart is installed into.')
+param clusterNamespace string = 'zekt'
+
+@description('What the chart names its parts by: {release}-zekt, or the release\'s name if that contains zekt.')
+param chartFullname string = 'zekt'
+
+@description('The subnet of the private endpoints, which the cluster reaches. Empty leaves the services open to every network, behind Entra ID.')
+param endpointSubnetId string = ''
+
+@description('The private DNS zones by service: {servicebus, cosmos, blob, keyVault}. Needed with the subnet.')
+param dnsZoneIds object = {}
+
+@description('The Log Analytics workspace that is told who used the vault and the bus. Empty for none.')
+param logWorkspaceId string = ''
+
+var isPrivate = !empty(endpointSubnetId)
+var suffix = uniqueString(resourceGroup().id)
+var parts = [
+  'ingress'
+  'identity'
+  'router'
+  'dispatcher'
+  'provision'
+]
+var principals = {
+  ingress: identities[0].outputs.principalId
+  identity: identities[1].outputs.principalId
+  router: identities[2].outputs.principalId
+  dispatcher: identities[3].outputs.principalId
+  provision: identities[4].outputs.principalId
+}
+
+module identities 'modules/identity.bicep' = [for part in parts: {
+  name: 'identity-${part}'
+  params: {
+    name: '${name}-${part}'
+    location: location
+    issuer: clusterIssuer
+    subject: 'system:serviceaccount:${clusterNamespace}:${chartFullname}-${part}'
+  }
+}]
+
+module servicebus 'modules/servicebus.bicep' = {
+  name: 'servicebus'
+  params: {
+    name: '${name}-${suffix}'
+    location: location
+    secondLocation: secondLocation
+    tier: servicebusTier
+    topics: loadJsonContent('../servicebus/Config.json').UserConfig.Namespaces[0].Topics
+    principals: principals
+    isPrivate: isPrivate
+    logWorkspaceId: logWorkspaceId
+  }
+}
+
+module cosmos 'modules/cosmos.bicep' = {
+  name: 'cosmos'
+  params: {
+    name: '${name}-${suffix}'
+    location: location
+    secondLocation: secondLocation
+    consistency: consistency
+    containers: loadJsonContent('containers.json')
+    maxRequestUnits: maxRequestUnits
+    principals: principals
+    backupPolicy: {
+      type: 'Continuous'
+      continuousModeProperties: {
+        tier: 'Continuous30Days'
+      }
+    }
+    isPrivate: isPrivate
+  }
+}
+
+// A data key that was destroyed lives on in backups. Here they are two, made every four hours: what Azure keeps at least.
+module cosmosKeys 'modules/cosmos.bicep' = {
+  name: 'cosmos-keys'
+  params: {
+    name: '${name}-keys-${suffix}'
+    location: location
+    secondLocation: secondLocation
+    consistency: consistency
+    containers: loadJsonContent('keyContainers.json')
+    maxRequestUnits: 1000
+    principals: principals
+    backupPolicy: {
+      type: 'Periodic'
+      periodicModeProperties: {
+        backupIntervalInMinutes: 240
+        backupRetentionIntervalInHours: 8
+        backupStorageRedundancy: empty(secondLocation) ? 'Zone' : 'Geo'
+      }
+    }
+    isPrivate: isPrivate
+  }
+}
+
+module blob 'modules/blob.bicep' = {
+  name: 'blob'
+  params: {
+    name: '${take(replace(name, '-', ''), 11)}${suffix}'
+    location: location
+    isPaired: !empty(secondLocation)
+    isPrivate: isPrivate
+    principals: principals
+  }
+}
+
+module keyVault 'modules/keyVault.bicep' = {
+  name: 'key-vault'
+  params: {
+    name: '${take(name, 10)}-${suffix}'
+    location: location
+    isPrivate: isPrivate
+    logWorkspaceId: logWorkspaceId
+    principals: principals
+  }
+}
+
+module endpoints 'modules/privateEndpoints.bicep' = if (isPrivate) {
+  name: 'private-endpoints'
+  params: {
+    name: name
+    location: location
+    subnetId: endpointSubnetId
+    targets: [
+      {
+        name: 'servicebus'
+        id: servicebus.outputs.id
+        group: 'namespace'
+        zoneId: dnsZoneIds.servicebus
+      }
+      {
+        name: 'cosmos'
+        id: cosmos.outputs.id
+        group: 'Sql'
+        zoneId: dnsZoneIds.cosmos
+      }
+      {
+        name: 'cosmos-keys'
+        id: cosmosKeys.outputs.id
+        group: 'Sql'
+        zoneId: dnsZoneIds.cosmos
+      }
+      {
+        name: 'blob'
+        id: blob.outputs.id
+        group: 'blob'
+        zoneId: dnsZoneIds.blob
+      }
+      {
+        name: 'key-vault'
+        id: keyVault.outputs.id
+        group: 'vault'
+        zoneId: dnsZoneIds.keyVault
+      }
+    ]
+  }
+}
+
+@description('What the chart is to be given: save it as a values file.')
+output values object = {
+  backend: 'azure'
+  azure: {
+    servicebusNamespace: servicebus.outputs.hostName
+    cosmosEndpoint: cosmos.outputs.endpoint
+    cosmosKeysEndpoint: cosmosKeys.outputs.endpoint
+    cosmosDatabase: cosmos.outputs.database
+    blobUrl: blob.outputs.url
+    keyVaultUrl: keyVault.outputs.keyUrl
+  }
+  services: {
+    ingress: {
+      clientId: identities[0].outputs.clientId
+    }
+    identity: {
+      clientId: identities[1].outputs.clientId
+    }
+    router: {
+      clientId: identities[2].outputs.clientId
+    }
+    dispatcher: {
+      clientId: identities[3].outputs.clientId
+    }
+  }
+  provision: {
+    clientId: identities[4].outputs.clientId
+  }
+}

@@ -1,0 +1,77 @@
+// An account with one write region, its database and containers. Whoever holds a role enters; there are no keys.
+param name string
+param location string
+param secondLocation string
+param consistency string
+param containers array
+param maxRequestUnits int
+param backupPolicy object
+param principals object
+param isPrivate bool
+
+var isPaired = !empty(secondLocation)
+var primary = {
+  locationName: location
+  failoverPriority: 0
+  isZoneRedundant: true
+}
+var secondary = {
+  locationName: secondLocation
+  failoverPriority: 1
+  isZoneRedundant: false
+}
+
+resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
+  name: name
+  location: location
+  kind: 'GlobalDocumentDB'
+  properties: {
+    databaseAccountOfferType: 'Standard'
+    locations: isPaired ? [
+      primary
+      secondary
+    ] : [
+      primary
+    ]
+    enableMultipleWriteLocations: false
+    enableAutomaticFailover: isPaired
+    consistencyPolicy: {
+      defaultConsistencyLevel: consistency
+    }
+    backupPolicy: backupPolicy
+    disableLocalAuth: true
+    disableKeyBasedMetadataWriteAccess: true
+    minimalTlsVersion: 'Tls12'
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+  }
+}
+
+resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2024-11-15' = {
+  parent: account
+  name: 'zekt'
+  properties: {
+    resource: {
+      id: 'zekt'
+    }
+    options: {
+      autoscaleSettings: {
+        maxThroughput: maxRequestUnits
+      }
+    }
+  }
+}
+
+@batchSize(1)
+module made 'cosmosContainer.bicep' = [for container in containers: {
+  name: '${name}-${container.name}'
+  params: {
+    account: account.name
+    database: database.name
+    container: container
+    principals: principals
+  }
+}]
+
+output id string = account.id
+output endpoint string = account.properties.documentEndpoint
+output database string = database.name

@@ -1,0 +1,92 @@
+// The namespace with its topics, and in a second region an empty one that its entities are copied to.
+param name string
+param location string
+param secondLocation string
+param tier string
+param topics array
+param principals object
+param isPrivate bool
+param logWorkspaceId string
+
+var isPaired = !empty(secondLocation)
+var isPremium = tier == 'Premium'
+var dataOwner = '090c5cfd-751d-490a-894a-3ce6f1109419'
+
+resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
+  name: isPaired ? '${name}-first' : name
+  location: location
+  sku: {
+    name: tier
+    tier: tier
+    capacity: isPremium ? 1 : null
+  }
+  identity: {
+    type: 'SystemAssigned'
+  }
+  properties: {
+    disableLocalAuth: true
+    minimumTlsVersion: '1.2'
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    zoneRedundant: isPremium
+  }
+}
+
+module entities 'servicebusTopic.bicep' = [for topic in topics: {
+  name: 'topic-${topic.Name}'
+  params: {
+    namespace: bus.name
+    topic: topic
+    principals: principals
+  }
+}]
+
+resource provisioning 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(bus.id, principals.provision, dataOwner)
+  scope: bus
+  properties: {
+    principalId: principals.provision
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', dataOwner)
+  }
+}
+
+resource log 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(logWorkspaceId)) {
+  name: 'audit'
+  scope: bus
+  properties: {
+    workspaceId: logWorkspaceId
+    logs: [
+      {
+        categoryGroup: 'audit'
+        enabled: true
+      }
+    ]
+  }
+}
+
+module second 'servicebusSecond.bicep' = if (isPaired) {
+  name: 'servicebus-second'
+  params: {
+    name: '${name}-second'
+    location: secondLocation
+    tier: tier
+    principals: principals
+    isPrivate: isPrivate
+  }
+}
+
+// The alias is what everybody connects to: a failover takes it to the second namespace, with the entities and without messages.
+resource alias 'Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs@2024-01-01' = if (isPaired) {
+  parent: bus
+  name: name
+  properties: {
+    partnerNamespace: resourceId('Microsoft.ServiceBus/namespaces', '${name}-second')
+  }
+  dependsOn: [
+    second
+    entities
+  ]
+}
+
+output id string = bus.id
+output hostName string = '${name}.servicebus.windows.net'
