@@ -19,8 +19,16 @@
 {{- if empty $azure.cosmosEndpoint }}
 - "azure.cosmosEndpoint is not set: it is the URL of the Cosmos DB account"
 {{- end }}
-{{- if empty $keys.masterKey }}
-- "secrets.keys.masterKey is not set: without the key of 32 bytes that wraps the data keys nothing can be stored"
+{{- if eq (empty $azure.keyVaultUrl) (empty $keys.masterKey) }}
+- "set azure.keyVaultUrl or secrets.keys.masterKey, one of them: it wraps the data keys"
+{{- end }}
+{{- if empty .Values.entra.audience }}
+- "entra.audience is not set: it is the application id of identity's API, which other services get tokens for"
+{{- end }}
+{{- range $service := list "dispatcher" "router" }}
+{{- if empty (get $.Values.services $service).clientId }}
+- "services.{{ $service }}.clientId is not set: without an identity in Entra ID it cannot look up tokens"
+{{- end }}
 {{- end }}
 {{- else -}}
 {{- range $name := list "masterKey" "servicebusConnection" "cosmosKey" "blobConnection" }}
@@ -29,11 +37,11 @@
 {{- end }}
 {{- end }}
 {{- end -}}
+{{- if and (or (eq .Values.backend "azure") .Values.secrets.keyVault.name) (empty .Values.entra.tenantId) }}
+- "entra.tenantId is not set: it is the tenant of the services' identities"
+{{- end }}
 {{- if eq (empty .Values.secrets.existing) (empty .Values.secrets.keyVault.name) }}
 - "set secrets.existing or secrets.keyVault.name, one of them"
-{{- end }}
-{{- if and .Values.secrets.keyVault.name (empty .Values.secrets.keyVault.tenantId) }}
-- "secrets.keyVault.tenantId is not set: it is the tenant of the vault"
 {{- end }}
 {{- end -}}
 

@@ -33,29 +33,50 @@
 {{- end }}
 {{- end -}}
 
-{{/* Takes (list $ part): the volume of a part's secret files; from Key Vault all of its secrets, which fills the copy. */}}
-{{- define "zekt.secretVolume" -}}
+{{/* Takes (list $ part): the volumes of a part's secrets: its files and, with Key Vault, what makes the copy that they are in. */}}
+{{- define "zekt.secretVolumes" -}}
 {{- $secrets := include "zekt.secrets" . | fromYaml -}}
-{{- $files := list -}}
-{{- range $secrets -}}
-{{- if .file -}}{{- $files = append $files .key -}}{{- end -}}
-{{- end -}}
-{{- if and $secrets (first .).Values.secrets.keyVault.name -}}
-- name: secrets
-  csi:
-    driver: secrets-store.csi.k8s.io
-    readOnly: true
-    volumeAttributes:
-      secretProviderClass: {{ include "zekt.name" . }}
-{{- else if $files -}}
+{{- if eq (include "zekt.hasSecretFiles" .) "true" }}
 - name: secrets
   secret:
     secretName: {{ include "zekt.secretName" . }}
     defaultMode: 0440
     items:
-      {{- range $files }}
-      - key: {{ . }}
-        path: {{ . }}
+      {{- range $secrets }}
+      {{- if .file }}
+      - key: {{ .key }}
+        path: {{ .key }}
       {{- end }}
+      {{- end }}
+{{- end }}
+{{- if and $secrets (first .).Values.secrets.keyVault.name }}
+- name: key-vault
+  csi:
+    driver: secrets-store.csi.k8s.io
+    readOnly: true
+    volumeAttributes:
+      secretProviderClass: {{ include "zekt.name" . }}
+{{- end }}
 {{- end -}}
+
+{{/* Takes (list $ part): where a container has those volumes. */}}
+{{- define "zekt.secretMounts" -}}
+{{- if eq (include "zekt.hasSecretFiles" .) "true" }}
+- name: secrets
+  mountPath: /run/secrets/zekt
+  readOnly: true
+{{- end }}
+{{- if and (include "zekt.secrets" . | fromYaml) (first .).Values.secrets.keyVault.name }}
+- name: key-vault
+  mountPath: /run/secrets/key-vault
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "zekt.hasSecretFiles" -}}
+{{- $files := list -}}
+{{- range include "zekt.secrets" . | fromYaml -}}
+{{- if .file -}}{{- $files = append $files .key -}}{{- end -}}
+{{- end -}}
+{{- not (empty $files) -}}
 {{- end -}}

@@ -11,6 +11,7 @@ ZEKT_GITHUB_OIDC_ISSUER: {{ $values.github.oidcIssuer }}
 ZEKT_GITHUB_OIDC_AUDIENCE: {{ $values.github.oidcAudience }}
 ZEKT_GITHUB_OAUTH_CLIENT_ID: {{ $values.github.oauthClientId | quote }}
 {{- include "zekt.azureSettings" . }}
+{{- include "zekt.trustSettings" . }}
 {{- include "zekt.telemetrySettings" . }}
 {{- if $values.trustedCertificates.configMap }}
 SSL_CERT_FILE: /etc/zekt/trust/{{ $values.trustedCertificates.key }}
@@ -28,6 +29,16 @@ ZEKT_BLOB_URL: {{ .Values.azure.blobUrl | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* Takes $: what wraps the data keys, and who vouches for services. */}}
+{{- define "zekt.trustSettings" -}}
+{{- if eq .Values.backend "azure" }}
+ZEKT_KEYVAULT_URL: {{ .Values.azure.keyVaultUrl | quote }}
+ZEKT_ENTRA_TENANT_ID: {{ .Values.entra.tenantId }}
+ZEKT_ENTRA_AUDIENCE: {{ .Values.entra.audience }}
+ZEKT_ENTRA_AUTHORITY: {{ .Values.entra.authority | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* Takes $: whom telemetry is sent to; nobody takes traces from the collector unless it has an address to pass them on to. */}}
 {{- define "zekt.telemetrySettings" -}}
 {{- $telemetry := .Values.telemetry -}}
@@ -41,8 +52,12 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ $telemetry.otlpEndpoint }}
 
 {{/* Takes (list $ service): all settings of the service that are no secret. */}}
 {{- define "zekt.settings" -}}
-{{- $shared := include "zekt.sharedSettings" (first .) | fromYaml -}}
-{{- range $setting, $value := merge (dict) (get (first .).Values.services (last .)).settings $shared -}}
+{{- $values := get (first .).Values.services (last .) -}}
+{{- $settings := merge (dict) $values.settings (include "zekt.sharedSettings" (first .) | fromYaml) -}}
+{{- if eq (first .).Values.backend "azure" -}}
+{{- $_ := set $settings "ZEKT_ENTRA_CLIENT_ID" $values.clientId -}}
+{{- end -}}
+{{- range $setting, $value := $settings -}}
 {{- if ne (toString $value) "" }}
 {{ $setting }}: {{ toString $value | quote }}
 {{- end }}
