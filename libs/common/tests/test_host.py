@@ -14,10 +14,11 @@ import pytest
 from aiohttp import web
 
 from zekt_common.auth.operator import ensure_operator_token
+from zekt_common.auth.requirements import Operator, Public, ServiceRole
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.host import CannotListen, Hosted, host, serving
-from zekt_common.kit.service import Access, Check, Route, Service
+from zekt_common.kit.service import Check, Route, Service
 from zekt_common.kit.settings import HostSettings
 
 SETTINGS = HostSettings(port=0, internal_port=0)
@@ -79,7 +80,7 @@ def settings(tmp_path: Path) -> HostSettings:
 
 
 def route(handler: Any, *, method: str = "POST", path: str = "/here", **options: Any) -> Route:
-    return Route(method=method, path=path, handler=handler, **({"requires": Access.PUBLIC} | options))
+    return Route(method=method, path=path, handler=handler, **({"requires": Public()} | options))
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -192,7 +193,7 @@ async def test_internal_routes_are_on_the_internal_port_alone(
 
 async def test_a_door_for_services_is_never_opened_to_the_outside(stage: Stage, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="/here takes service tokens, so it must be internal"):
-        async with serving([stage.service(route(echo, requires=Access.SERVICE_TOKEN))], settings(tmp_path)):
+        async with serving([stage.service(route(echo, requires=ServiceRole("r")))], settings(tmp_path)):
             raise AssertionError("it must not start")
 
 
@@ -263,7 +264,7 @@ async def test_operator_routes_want_the_token_from_this_machine(
 ) -> None:
     options = settings(tmp_path)
     token = ensure_operator_token(options.data_dir)
-    async with serving([stage.service(route(echo, requires=Access.OPERATOR))], options) as hosted:
+    async with serving([stage.service(route(echo, requires=Operator()))], options) as hosted:
         for headers, expected in (
             ({"Authorization": f"Bearer {token}"}, 200),
             ({"Authorization": f"Bearer {token[:-1]}"}, 401),

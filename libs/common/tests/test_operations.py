@@ -12,6 +12,7 @@ import pytest
 
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.auth.operator import ensure_operator_token
+from zekt_common.auth import requirements
 from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.kit.consumer import Consumer, Settlement
 from zekt_common.kit.consumer import DeadLetter as GiveUp
@@ -20,7 +21,7 @@ from zekt_common.kit.host import serving
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.projector import Projector
 from zekt_common.kit.relay import Relay
-from zekt_common.kit.service import Access, Check, Service
+from zekt_common.kit.service import Check, Service
 from zekt_common.kit.settings import HostSettings
 from zekt_common.ports import OutgoingMessage
 
@@ -91,7 +92,7 @@ def numbers(body: Any) -> list[int]:
 
 def test_every_route_is_the_operators(backend: Backend) -> None:
     routes = operations_routes("router", lambda: parts_of(backend))
-    assert {route.requires for route in routes} == {Access.OPERATOR}
+    assert {route.requires for route in routes} == {requirements.Operator()}
     assert not any(route.internal for route in routes)
 
 

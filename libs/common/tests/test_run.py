@@ -20,10 +20,11 @@ PROGRAM = """
 import asyncio, sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from zekt_common.auth.requirements import Public
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import json_response
 from zekt_common.kit.host import run
-from zekt_common.kit.service import Access, Check, Route, Service
+from zekt_common.kit.service import Check, Route, Service
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def build(settings):
     async def checks():
         return [Check(name="open", ok=True)]
 
-    route = Route(method="GET", path="/slow", handler=slow, requires=Access.PUBLIC)
+    route = Route(method="GET", path="/slow", handler=slow, requires=Public())
     return Service(name="trial", routes=[route], lifespan=lifespan, drain=drain, checks=checks)
 
 sys.exit(run(read, build))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from zekt_common.kit.service import Access
+from zekt_common.auth.requirements import AccountOwner, PersonSession, RepositoryAdmin, SigningIn
 from zekt_common.kit.settings import HostSettings
 from zekt_identity.app import build_service
 from zekt_identity.settings import IdentitySettings
@@ -27,7 +27,7 @@ def test_the_document_has_every_route_of_people(document: Any, tmp_path: Path) -
     served = {
         (route.method.lower(), route.path)
         for route in build_service(settings).routes
-        if route.requires in (Access.SIGN_IN, Access.SESSION)
+        if isinstance(route.requires, SigningIn | PersonSession | AccountOwner | RepositoryAdmin)
     }
     documented = {(method, path) for path, item in document["paths"].items() for method in METHODS & item.keys()}
     assert documented == served

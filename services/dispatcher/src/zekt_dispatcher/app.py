@@ -159,6 +159,7 @@ def build_service(settings: DispatcherSettings, *, clock: Clock = utc_now) -> Se
         lifespan=dispatcher.lifespan,
         drain=dispatcher.drain,
         checks=dispatcher.checks,
+        store=lambda: dispatcher.operated.store,
     )
 
 

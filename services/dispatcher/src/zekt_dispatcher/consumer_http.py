@@ -11,11 +11,12 @@ import msgspec
 from aiohttp import web
 
 from zekt_common.auth.actions_oidc import ActionsClaims, ActionsTokenVerifier
+from zekt_common.auth.requirements import ActionsToken
 from zekt_common.clock import utc_now
 from zekt_common.errors import KeyDestroyed, PayloadNotFound
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.projector import Projector
-from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Payloads, Views
 from zekt_dispatcher.delivery import stream_of
 from zekt_dispatcher.delivery_commands import Complete, Confirm
@@ -188,9 +189,7 @@ class ConsumerRoutes:
 
 
 def _route(method: str, path: str, handler: Handler) -> Route:
-    return Route(
-        method=method, path=path, handler=handler, requires=Access.ACTIONS_TOKEN, max_body_bytes=MAX_BODY_BYTES
-    )
+    return Route(method=method, path=path, handler=handler, requires=ActionsToken(), max_body_bytes=MAX_BODY_BYTES)
 
 
 def _decoded(content: bytes, kind: type[Body]) -> Body:

@@ -7,11 +7,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.requirements import Operator
 from zekt_common.clock import utc_now
 from zekt_common.envelope import Event, check_stream
 from zekt_common.errors import InvalidStream
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_common.kit.service import Access, Route
+from zekt_common.kit.service import Route
 from zekt_common.ports import EventStore, Views
 from zekt_dispatcher.delivery import stream_of
 from zekt_dispatcher.delivery_commands import Replay
@@ -46,7 +47,7 @@ class OperatorRoutes:
 
     def routes(self) -> list[Route]:
         """Return all of them."""
-        operator = Access.OPERATOR
+        operator = Operator()
         return [
             Route(method="GET", path="/api/deliveries", handler=self.get_deliveries, requires=operator),
             Route(method="GET", path="/api/deliveries/{delivery_id}", handler=self.get_delivery, requires=operator),

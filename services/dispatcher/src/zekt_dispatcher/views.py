@@ -48,6 +48,8 @@ class PayloadGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 def project(envelope: Envelope, now: datetime) -> Sequence[Change]:
     """Return what the stored event changes in the views; what would have expired by `now` is not written again."""
+    if envelope.type not in events.SCHEMAS:
+        return []
     event = events.SCHEMAS.decode(envelope)
     if isinstance(event, events.DeliveryRequested):
         return _requested(event, now)

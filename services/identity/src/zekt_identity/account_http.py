@@ -7,15 +7,16 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.origin import origin_of
+from zekt_common.auth.requirements import AccountOwner
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
 from zekt_common.clock import Clock
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Views
 from zekt_identity.account import Account, NotLinked, Order, PersonaCannotNarrow
 from zekt_identity.accounts import Accounts, Description
 from zekt_identity.audited import SESSION
-from zekt_identity.caller import origin_of
 from zekt_identity.projections import AuditEntry, audit_of
 from zekt_identity.sessions import Sessions
 
@@ -126,7 +127,7 @@ class AccountDoor:
 
 
 def _route(method: str, path: str, handler: Handler) -> Route:
-    return Route(method=method, path=path, handler=handler, requires=Access.SESSION, max_body_bytes=16 * 1024)
+    return Route(method=method, path=path, handler=handler, requires=AccountOwner(), max_body_bytes=16 * 1024)
 
 
 def _limit(request: web.Request) -> int:

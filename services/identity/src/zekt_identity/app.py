@@ -199,4 +199,5 @@ def build_service(
         lifespan=identity.lifespan,
         drain=identity.drain,
         checks=identity.checks,
+        store=lambda: identity.operated.store,
     )

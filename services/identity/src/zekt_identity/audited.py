@@ -6,12 +6,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.origin import origin_of
 from zekt_common.auth.sessions import Session
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.service import Handler, Route
 from zekt_identity.audit import NOBODY
 from zekt_identity.auditor import Auditor
-from zekt_identity.caller import origin_of
 
 SESSION: Final = web.RequestKey("SESSION", Session)
 """Where a handler leaves the verified session in its request."""

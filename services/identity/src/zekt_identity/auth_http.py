@@ -7,12 +7,13 @@ from typing import Final
 
 from aiohttp import web
 
+from zekt_common.auth.origin import origin_of
+from zekt_common.auth.requirements import PersonSession, Public, Requirement, SigningIn
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
 from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.service import Handler, Route
 from zekt_identity.audited import SESSION
-from zekt_identity.caller import origin_of
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GrantRefused
 from zekt_identity.session import SessionSpent
@@ -43,15 +44,15 @@ class AuthDoor:
     def routes(self) -> list[Route]:
         """Return all of them."""
         return [
-            _route("GET", "/auth/login", self.log_in, Access.SIGN_IN),
-            _route("GET", CALLBACK_PATH, self.call_back, Access.SIGN_IN),
-            _route("POST", "/auth/renew", self.renew, Access.SESSION),
-            _route("POST", "/auth/logout", self.log_out, Access.SESSION),
+            _route("GET", "/auth/login", self.log_in, SigningIn()),
+            _route("GET", CALLBACK_PATH, self.call_back, SigningIn()),
+            _route("POST", "/auth/renew", self.renew, PersonSession()),
+            _route("POST", "/auth/logout", self.log_out, PersonSession()),
             Route(
                 method="GET",
                 path=SESSION_KEYS_PATH,
                 handler=self.get_keys,
-                requires=Access.PUBLIC,
+                requires=Public(),
                 internal=True,
                 max_body_bytes=_NO_BODY,
             ),
@@ -132,7 +133,7 @@ def github_unavailable(error: GitHubUnavailable) -> Refusal:
     return Refusal(503, "github_unavailable", f"{error}. Sign in again shortly.", headers=headers)
 
 
-def _route(method: str, path: str, handler: Handler, requires: Access) -> Route:
+def _route(method: str, path: str, handler: Handler, requires: Requirement) -> Route:
     return Route(method=method, path=path, handler=handler, requires=requires, max_body_bytes=_NO_BODY)
 
 

@@ -6,10 +6,11 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.origin import origin_of
+from zekt_common.auth.requirements import SigningIn
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_common.kit.service import Access, Route
+from zekt_common.kit.service import Route
 from zekt_identity.auth_http import PRIVATE, github_unavailable, sign_in_off
-from zekt_identity.caller import origin_of
 from zekt_identity.device_sign_in import DeviceSignedIn, DeviceSignIn, Waiting
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GrantRefused
@@ -39,7 +40,7 @@ class DeviceDoor:
         """Return both: beginning, and asking whether the person has said yes."""
         begin, poll = ("/auth/device", self.begin), ("/auth/device/poll", self.poll)
         return [
-            Route(method="POST", path=path, handler=handler, requires=Access.SIGN_IN, max_body_bytes=_MAX_BODY_BYTES)
+            Route(method="POST", path=path, handler=handler, requires=SigningIn(), max_body_bytes=_MAX_BODY_BYTES)
             for path, handler in (begin, poll)
         ]
 

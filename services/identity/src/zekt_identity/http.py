@@ -9,6 +9,8 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.origin import origin_of
+from zekt_common.auth.requirements import ServiceRole
 from zekt_common.auth.service_verifier import ServiceTokenVerifier
 from zekt_common.contracts.identity import (
     INSTALLATION_TOKENS_PATH,
@@ -21,11 +23,10 @@ from zekt_common.contracts.identity import (
     UserTokenRequest,
 )
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.service import Handler, Route
 from zekt_common.telemetry.tracing import current_span
 from zekt_identity.audit import NOBODY
 from zekt_identity.auditor import Auditor
-from zekt_identity.caller import origin_of
 from zekt_identity.github_app import AppCredentialsRefused, GitHubRefused, GitHubUnavailable
 from zekt_identity.installations import Installations
 from zekt_identity.scopes import Scope, scope_of
@@ -65,8 +66,8 @@ class TokenDoor:
     def routes(self) -> list[Route]:
         """Return the door's routes."""
         return [
-            _route(INSTALLATION_TOKENS_PATH, self.give_installation_token),
-            _route(USER_TOKENS_PATH, self.give_user_token),
+            _route(INSTALLATION_TOKENS_PATH, self.give_installation_token, TOKENS_INSTALLATION),
+            _route(USER_TOKENS_PATH, self.give_user_token, TOKENS_USER),
         ]
 
     async def give_installation_token(self, request: web.Request) -> web.Response:
@@ -133,12 +134,12 @@ class TokenDoor:
         return await desk.tokens.look_up(scope, rejected_sha256=hashlib.sha256(token.token.encode()).hexdigest())
 
 
-def _route(path: str, handler: Handler) -> Route:
+def _route(path: str, handler: Handler, role: str) -> Route:
     return Route(
         method="POST",
         path=path,
         handler=handler,
-        requires=Access.SERVICE_TOKEN,
+        requires=ServiceRole(role),
         internal=True,
         max_body_bytes=64 * 1024,
     )

@@ -110,6 +110,7 @@ def build_service(settings: IngressSettings, *, clock: Clock = utc_now) -> Servi
         lifespan=ingress.lifespan,
         drain=ingress.drain,
         checks=ingress.checks,
+        store=lambda: ingress.backend.store,
     )
 
 

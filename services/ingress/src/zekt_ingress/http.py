@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from zekt_common.auth.requirements import ActionsToken, Operator, WebhookSignature
 from zekt_common.kit.operations import Operated, operations_routes
-from zekt_common.kit.service import Access, Route
+from zekt_common.kit.service import Route
 from zekt_ingress import bodies, message_door, wait_door
 from zekt_ingress.message_door import MessageDoor
 from zekt_ingress.wait_door import WaitDoor
@@ -40,21 +41,21 @@ def routes(doors: Callable[[], Doors]) -> list[Route]:
             method="POST",
             path="/webhooks/github",
             handler=receive_webhook,
-            requires=Access.WEBHOOK_SIGNATURE,
+            requires=WebhookSignature(),
             max_body_bytes=bodies.MAX_BODY_BYTES,
         ),
         Route(
             method="POST",
             path="/api/events/receive",
             handler=receive_message,
-            requires=Access.ACTIONS_TOKEN,
+            requires=ActionsToken(),
             max_body_bytes=message_door.ROUTE_BODY_BYTES,
         ),
         Route(
             method="POST",
             path="/api/operations/ingress/wait",
             handler=wait,
-            requires=Access.OPERATOR,
+            requires=Operator(),
             max_body_bytes=wait_door.MAX_BODY_BYTES,
         ),
         *operations_routes("ingress", lambda: doors().operated),

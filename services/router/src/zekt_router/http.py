@@ -8,11 +8,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.requirements import Operator
 from zekt_common.errors import StorageUnusable, StreamConflict
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.identity_client import TokensUnavailable
 from zekt_common.kit.operations import Operated, operations_routes
-from zekt_common.kit.service import Access, Route
+from zekt_common.kit.service import Route
 from zekt_common.ports import EventStore, Views
 from zekt_router.apply import Applier, PartlyApplied
 from zekt_router.catalog_document import InvalidDocument, parse_document
@@ -46,15 +47,15 @@ def routes(doors: Callable[[], Doors]) -> list[Route]:
             method="POST",
             path="/api/catalog/apply",
             handler=handlers.apply,
-            requires=Access.OPERATOR,
+            requires=Operator(),
             max_body_bytes=MAX_DOCUMENT_BYTES,
         ),
-        Route(method="GET", path="/api/catalog", handler=handlers.get_catalog, requires=Access.OPERATOR),
+        Route(method="GET", path="/api/catalog", handler=handlers.get_catalog, requires=Operator()),
         Route(
             method="GET",
             path=r"/api/runs/{repository_id:\d{1,18}}/{run_id:\d{1,18}}",
             handler=handlers.get_run,
-            requires=Access.OPERATOR,
+            requires=Operator(),
         ),
         *operations_routes("router", lambda: doors().operated),
     ]

@@ -8,9 +8,10 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from zekt_common.auth.requirements import Public
 from zekt_common.kit.endpoint import RETRY_SOON, Phase
 from zekt_common.kit.errors import json_response
-from zekt_common.kit.service import Access, Check, Route, Service
+from zekt_common.kit.service import Check, Route, Service
 
 CHECK_TIMEOUT_S: Final = 5.0
 
@@ -45,7 +46,7 @@ class Health:
     def routes(self, *, internal: bool) -> list[Route]:
         """Return the probes' routes for one of the two ports."""
         return [
-            Route(method=method, path=path, handler=handler, requires=Access.PUBLIC, internal=internal)
+            Route(method=method, path=path, handler=handler, requires=Public(), internal=internal)
             for path, handler in (("/live", self._live), ("/ready", self._ready))
             for method in ("GET", "HEAD")
         ]

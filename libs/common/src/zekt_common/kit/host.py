@@ -14,11 +14,16 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from zekt_common.auth.authorisation import Authorisation, Roles
+from zekt_common.auth.authorisation_guard import Guard
+from zekt_common.auth.authorisation_log import AuthorisationLog
+from zekt_common.auth.authorisation_setup import open_authorisation
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.errors import SettingsError, ZektError
-from zekt_common.kit.endpoint import Phase, routed
+from zekt_common.kit.endpoint import RETRY_SOON, Phase, routed
+from zekt_common.kit.errors import Refusal
 from zekt_common.kit.health import Health, Readiness
-from zekt_common.kit.service import Service
+from zekt_common.kit.service import Route, Service
 from zekt_common.kit.settings import HostSettings
 from zekt_common.telemetry.exporters import configure_telemetry
 from zekt_common.telemetry.logging import configure_logging
@@ -46,6 +51,7 @@ class Hosted:
         self._services = services
         self._health = Health(services, lambda: self.phase)
         self._runners: list[web.AppRunner] = []
+        self.authorisation: Authorisation | None = None
 
     async def readiness(self) -> Readiness:
         """Return what `/ready` answers."""
@@ -56,22 +62,28 @@ class Hosted:
         while (await self.readiness()).status != "ready":  # noqa: ASYNC110 - checks are asked, they do not announce
             await asyncio.sleep(READY_POLL_S)
 
-    async def listen(self, settings: HostSettings, operator_token: str) -> None:
+    async def listen(self, settings: HostSettings) -> None:
         """Open both ports; requests are refused as `starting` until the phase is RUNNING.
 
         Raises:
             CannotListen: a port is taken or forbidden.
         """
         for internal in (False, True):
-            routes = [route for service in self._services for route in service.routes if route.internal == internal]
+            guarded = [route for service in self._services for route in _guarded(service, self._authorised)]
+            routes = [route for route in guarded if route.internal == internal]
             probes = self._health.routes(internal=internal)
-            app = routed(routes, lambda: self.phase, operator_token, probes=probes)
+            app = routed(routes, lambda: self.phase, probes=probes)
             runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=REQUESTS_END_WITHIN_S)
             self._runners.append(runner)
             await runner.setup()
             port, name = (settings.internal_port, "ZEKT_INTERNAL_PORT") if internal else (settings.port, "ZEKT_PORT")
             url = await _open(runner, settings.host, port, name)
             self.url, self.internal_url = (self.url, url) if internal else (url, "")
+
+    def _authorised(self) -> Authorisation:
+        if self.authorisation is None:
+            raise Refusal(503, "starting", "The service is starting. Try again shortly.", headers=RETRY_SOON)
+        return self.authorisation
 
     async def wind_down(self) -> None:
         """Take no more requests, finish those under way, and drain every service, all within bounds."""
@@ -89,18 +101,24 @@ class Hosted:
 
 
 @asynccontextmanager
-async def serving(services: Sequence[Service], settings: HostSettings) -> AsyncIterator[Hosted]:
+async def serving(
+    services: Sequence[Service], settings: HostSettings, *, roles: Roles | None = None
+) -> AsyncIterator[Hosted]:
     """Serve until the block ends; then stop listening, drain, and close what the services opened.
+
+    `roles` verifies tokens of operators who are known by a role.
 
     Raises:
         CannotListen: a port is taken or forbidden.
         StorageUnusable: the data directory cannot be used.
     """
-    operator_token = ensure_operator_token(settings.data_dir)
+    ensure_operator_token(settings.data_dir)
     hosted = Hosted(services)
     resources = AsyncExitStack()
     try:
-        await hosted.listen(settings, operator_token)
+        await hosted.listen(settings)
+        opening = open_authorisation(settings, url=hosted.url, internal_url=hosted.internal_url, roles=roles)
+        hosted.authorisation = await resources.enter_async_context(opening)
         for service in services:
             await resources.enter_async_context(service.lifespan())
         hosted.phase = Phase.RUNNING
@@ -201,6 +219,12 @@ async def _open(runner: web.AppRunner, address: str, port: int, setting: str) ->
         raise CannotListen(f"cannot listen on {address} port {port}: {reason}. {setting} sets another port") from error
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{runner.addresses[0][1]}"
+
+
+def _guarded(service: Service, authorisation: Callable[[], Authorisation]) -> list[Route]:
+    noting = None if service.store is None else AuthorisationLog(service.name, service.store)
+    guard = Guard(authorisation, noting)
+    return [guard.before(route) for route in service.routes]
 
 
 async def _within(seconds: float, work: Awaitable[None], name: str) -> None:

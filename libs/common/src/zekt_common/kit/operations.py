@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.requirements import Operator
 from zekt_common.contracts.topology import SUBSCRIPTIONS
 from zekt_common.envelope import decode
 from zekt_common.kit.checkpoints import PARTITION as CHECKPOINTS
@@ -19,7 +20,7 @@ from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.event_pages import EventFilter, EventReader
 from zekt_common.kit.projector import Projector
 from zekt_common.kit.relay import Relay
-from zekt_common.kit.service import Access, Handler, Route
+from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Bus, EventStore, Views
 from zekt_common.ports.bus import DeadLetter
 
@@ -63,7 +64,7 @@ class _Operations:
 
     def route(self, method: str, name: str, handler: Handler) -> Route:
         path = f"/api/operations/{self._service}/{name}"
-        return Route(method=method, path=path, handler=handler, requires=Access.OPERATOR, max_body_bytes=4096)
+        return Route(method=method, path=path, handler=handler, requires=Operator(), max_body_bytes=4096)
 
     async def get_events(self, request: web.Request) -> web.Response:
         """A page of stored events in feed order; with `wait_s` it waits for the first one that fits."""

@@ -2,40 +2,23 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from enum import StrEnum
 
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.requirements import Requirement
+from zekt_common.ports import EventStore
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Access(StrEnum):
-    """What a route requires of its caller. Every route names one; the host enforces those it can see."""
-
-    PUBLIC = "public"
-    """Anyone: probes and public keys."""
-    WEBHOOK_SIGNATURE = "webhook-signature"
-    """A GitHub webhook signed with one of our secrets; verified by the handler over the raw bytes."""
-    ACTIONS_TOKEN = "actions-token"  # noqa: S105 - the name of a requirement
-    """A GitHub Actions OIDC token; verified by the handler, since what it may do depends on the body."""
-    SIGN_IN = "sign-in"
-    """A browser or command line that is signing in: bound by the handler to the attempt that it has begun."""
-    SESSION = "session"
-    """A person's session, as cookie or bearer; verified by the handler, and good for that person's own account."""
-    OPERATOR = "operator"
-    """The data directory's operator token over loopback; enforced by the host."""
-    SERVICE_TOKEN = "service-token"  # noqa: S105 - the name of a requirement
-    """A service token with the role that the handler names; verified by the handler; internal port only."""
-
-
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. `internal` routes listen on the internal port, which no gateway routes."""
+    """One endpoint and what it requires of its caller. `internal` routes listen on the internal port, which no gateway routes."""
 
     method: str
     path: str
     handler: Handler
-    requires: Access
+    requires: Requirement
     internal: bool = False
     max_body_bytes: int = 1024 * 1024
 
@@ -52,7 +35,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One service, ready to be hosted alone or beside others in one process.
 
     `lifespan` opens adapters and background tasks and closes them in reverse; handlers run only inside it.
-    `drain` is called first on shutdown: stop taking new work, finish or release what is in flight.
+    `drain` is called first on shutdown: stop taking new work, finish or release what is in flight. `store` is where the
+    host notes what operators order, None for a service that stores nothing.
     """
 
     name: str
@@ -60,3 +44,4 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     drain: Callable[[], Awaitable[None]]
     checks: Callable[[], Awaitable[Sequence[Check]]]
+    store: Callable[[], EventStore] | None = None

@@ -11,6 +11,7 @@ from zekt_common.errors import SettingsError
 
 LogFormat = Literal["console", "json"]
 _MAX_PORT = 65535
+MAX_ACCOUNT_ID = 2**53
 
 
 class EnvironmentReader:
@@ -21,7 +22,7 @@ class EnvironmentReader:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
-        self._problems: list[str] = []
+        self._problems: dict[str, None] = {}
 
     def text(self, name: str, *, default: str | None = None) -> str:
         """Return the variable's value without surrounding space; required unless there is a default."""
@@ -49,6 +50,17 @@ class EnvironmentReader:
             self.reject(name, f"must be a whole number from {minimum} to {maximum}, not {value!r}")
             return minimum
         return int(value)
+
+    def account_ids(self, name: str) -> frozenset[int]:
+        """Return the comma separated GitHub user ids, none when the variable is not set."""
+        values = self.texts(name)
+        for value in values:
+            if not (value.isascii() and value.isdigit() and 1 <= int(value[:20]) <= MAX_ACCOUNT_ID):
+                self.reject(
+                    name, f"must be GitHub user ids, such as 583231,9919, not {value!r}: ids stay, logins change"
+                )
+                return frozenset()
+        return frozenset(map(int, values))
 
     def port(self, name: str, *, default: int) -> int:
         """Return a TCP port; 0 lets the system choose."""
@@ -92,7 +104,7 @@ class EnvironmentReader:
 
     def reject(self, name: str, problem: str) -> None:
         """Note that the variable is unusable; `problem` continues the sentence that starts with its name."""
-        self._problems.append(f"{name} {problem}")
+        self._problems[f"{name} {problem}"] = None
 
     def check(self) -> None:
         """Pass if everything read so far was usable.
@@ -106,9 +118,10 @@ class EnvironmentReader:
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings:
-    """Where a process listens, keeps its data and how it logs.
+    """Where a process listens, keeps its data, how it logs, and whom it lets operate it.
 
-    With `writer_process`, as in every process that its environment sets up, another one commits for it.
+    With `writer_process`, as in every process that its environment sets up, another one commits for it. `operators` are
+    GitHub user ids; whose session one is, `identity_url` says for `public_url`, both the process's own when empty.
     """
 
     host: str = "127.0.0.1"
@@ -117,6 +130,9 @@ class HostSettings:
     data_dir: Path = Path(".zekt")
     log_format: LogFormat = "console"
     writer_process: bool = False
+    operators: frozenset[int] = frozenset()
+    identity_url: str = ""
+    public_url: str = ""
 
     @classmethod
     def read(cls, reader: EnvironmentReader) -> "HostSettings":
@@ -128,6 +144,9 @@ class HostSettings:
             data_dir=reader.path("ZEKT_DATA_DIR", default="./.zekt"),
             log_format=reader.log_format("ZEKT_LOG_FORMAT"),
             writer_process=True,
+            operators=reader.account_ids("ZEKT_OPERATORS"),
+            identity_url=reader.url("ZEKT_IDENTITY_URL", default=""),
+            public_url=reader.url("ZEKT_PUBLIC_URL", default=""),
         )
 
 

@@ -1,0 +1,90 @@
+"""What operators and owners order, and who was turned away: stored as events before the caller hears of it."""
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Final
+
+from zekt_common.clock import Clock, utc_now
+from zekt_common.envelope import Event, NewEvent
+from zekt_common.errors import StreamConflict
+from zekt_common.ports import EventStore
+from zekt_common.telemetry.tracing import current_span
+
+REFUSALS_PER_MINUTE: Final = 300
+UNKNOWN: Final = "unknown"
+_OVERFLOW: Final = "elsewhere"
+
+
+class ActionOrdered(Event, frozen=True, kw_only=True):
+    """Somebody who may has ordered a change: `route` is what was called, `origin` the caller's network."""
+
+    TYPE: ClassVar[str] = "dev.zekt.access.ordered"
+
+    actor: str
+    origin: str
+    route: str
+
+
+class CallerRefused(Event, frozen=True, kw_only=True):
+    """A request was refused with this stable `error`, for the first time in the minute that began `at`."""
+
+    TYPE: ClassVar[str] = "dev.zekt.access.refused"
+
+    actor: str
+    origin: str
+    route: str
+    error: str
+    at: datetime
+
+
+class AuthorisationLog:
+    """Of one service, in its own store. Equal refusals of a minute are one event; a flood of others is cut short."""
+
+    def __init__(self, service: str, store: Callable[[], EventStore], *, clock: Clock = utc_now) -> None:
+        self._source = f"zekt/{service}"
+        self._store = store
+        self._clock = clock
+        self._minute = datetime.min
+        self._noted: set[str] = set()
+        self._writing = asyncio.Lock()
+
+    async def ordered(self, *, actor: str, origin: str, route: str) -> None:
+        """Store who orders what, before it is done."""
+        await self._append(f"access/{secrets.token_hex(16)}", ActionOrdered(actor=actor, origin=origin, route=route))
+
+    async def refused(self, *, actor: str, origin: str, route: str, error: str) -> None:
+        """Store who was refused what, once a minute."""
+        now = self._clock()
+        minute = now.replace(second=0, microsecond=0)
+        async with self._writing:
+            if minute != self._minute:
+                self._minute, self._noted = minute, set()
+            if len(self._noted) >= REFUSALS_PER_MINUTE:
+                actor, origin, route = UNKNOWN, _OVERFLOW, ""
+            stream = _stream(actor, origin, route, error, minute)
+            if stream in self._noted:
+                return
+            event = CallerRefused(actor=actor, origin=origin, route=route, error=error, at=minute)
+            with contextlib.suppress(StreamConflict):  # another replica has noted it
+                await self._append(stream, event)
+            self._noted.add(stream)
+
+    async def _append(self, stream: str, event: Event) -> None:
+        around = current_span()
+        noted = NewEvent(
+            body=event,
+            source=self._source,
+            subject=stream,
+            correlationid=stream,
+            causationid=stream,
+            traceparent=around.traceparent if around else None,
+        )
+        await self._store().append(stream, [noted], expected_version=0)
+
+
+def _stream(*facts: object) -> str:
+    return f"access/{hashlib.sha256(repr(facts).encode()).hexdigest()[:40]}"
