@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from zekt_common.contracts import identity as contract
+from zekt_common.contracts.identity import REPOSITORY_LIMITS
 from zekt_common.envelope import Event
 from zekt_identity.account import (
     Account,
@@ -26,6 +28,7 @@ from zekt_identity.account import (
     PersonLinked,
     SessionsRevoked,
     Sku,
+    TermsChanged,
     decide,
     evolve,
     key_of,
@@ -55,7 +58,11 @@ LEFT = AccountLeft(**by(), key=key_of(ME, 1))
 
 
 def changed(**fields: Any) -> AccountChanged:
-    return AccountChanged(**by(), **({"persona": None, "sku": None, "kind": None, "contact": None} | fields))
+    return AccountChanged(**by(), **({"kind": None, "contact": None} | fields))
+
+
+def terms(persona: Persona = Persona.PROVIDER, sku: Sku = Sku.FREE) -> TermsChanged:
+    return TermsChanged(**by(), persona=persona, sku=sku)
 
 
 def given(*events: Event) -> Account:
@@ -72,9 +79,15 @@ def given(*events: Event) -> Account:
         ([LINKED], Link(order()), []),
         ([LINKED], opening(), [OPENED]),
         ([LINKED, OPENED], opening(contact=None), []),
-        ([LINKED, OPENED], opening(Persona.BOTH, contact=None), [changed(persona=Persona.BOTH)]),
+        ([LINKED, OPENED], opening(Persona.BOTH, contact=None), [terms(Persona.BOTH)]),
         ([LINKED, OPENED], opening(contact=b"new"), [changed(contact=b"new")]),
-        ([LINKED, OPENED], opening(contact=None, sku=Sku.STANDARD), [changed(sku=Sku.STANDARD)]),
+        ([LINKED, OPENED], opening(contact=None, sku=Sku.STANDARD), [terms(sku=Sku.STANDARD)]),
+        (
+            [LINKED, OPENED],
+            opening(Persona.BOTH, contact=b"new", kind=Kind.COMPANY),
+            [terms(Persona.BOTH), changed(kind=Kind.COMPANY, contact=b"new")],
+        ),
+        ([LINKED, OPENED, terms(sku=Sku.STANDARD)], opening(contact=None, sku=Sku.STANDARD), []),
         ([LINKED], EndSessions(order=order(), reason="x"), [SessionsRevoked(**by(), reason="x")]),
         ([], EndSessions(order=order(), reason="x"), []),
         ([LINKED, OPENED], Leave(order()), [LEFT]),
@@ -90,9 +103,19 @@ def test_a_command_leads_to_events(before: Sequence[Event], command: Command, th
 
 @pytest.mark.parametrize("persona", [Persona.PROVIDER, Persona.CONSUMER])
 def test_an_account_that_is_both_stays_both(persona: Persona) -> None:
-    account = given(LINKED, OPENED, changed(persona=Persona.BOTH))
+    account = given(LINKED, OPENED, terms(Persona.BOTH))
     with pytest.raises(PersonaCannotNarrow):
         decide(account, opening(persona))
+
+
+def test_what_was_changed_before_terms_had_an_event_of_their_own_still_counts() -> None:
+    account = given(LINKED, OPENED, changed(persona=Persona.BOTH, sku=Sku.STANDARD))
+    assert (account.persona, account.sku) == (Persona.BOTH, Sku.STANDARD)
+
+
+def test_accounts_know_the_skus_and_personas_that_are_published() -> None:
+    assert [sku.value for sku in Sku] == list(REPOSITORY_LIMITS)
+    assert {persona.value for persona in Persona} == set(get_args(contract.Persona))
 
 
 def test_no_persona_turns_into_the_other() -> None:

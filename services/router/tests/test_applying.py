@@ -12,6 +12,8 @@ from zekt_router.apply import Applier
 from zekt_router.catalog_document import DocumentProblem, InvalidDocument, parse_document
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import FoundRepository, KnownNames, NameUnknown
+from zekt_router.heard import Heard
+from zekt_router.heeding import Heeding
 from zekt_router.projections import project
 from zekt_router.resolve import Resolver
 
@@ -41,11 +43,12 @@ class KnowsNobody:
 async def problems(data_dir: Path, document: dict[str, Any]) -> list[DocumentProblem]:
     """Return what is wrong with the document; fails unless something is, and unless nothing was stored."""
     async with open_backend(data_dir, "router") as backend:
-        catalogs = Catalogs(backend.store)
-        resolver = Resolver(KnownNames(backend.views, catalogs), KnowsNobody(), catalogs)
+        catalogs, heard = Catalogs(backend.store), Heard(backend.views)
+        heeding = Heeding(backend.store, backend.views, catalogs, heard)
+        resolver = Resolver(KnownNames(backend.views, catalogs), KnowsNobody(), catalogs, heard)
         projector = Projector(backend.store, backend.views, name="router", project=project)
         with pytest.raises(InvalidDocument) as refused:
-            await Applier(backend.store, catalogs, resolver, projector).apply(
+            await Applier(backend.store, catalogs, resolver, projector, heeding).apply(
                 parse_document(msgspec.json.encode(document))
             )
         assert (await backend.store.read_feed("all")).events == []

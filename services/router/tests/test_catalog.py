@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from zekt_common.contracts.identity import Persona, Sku
 from zekt_router.branches import any_matches
 from zekt_router.catalog import CatalogRefused, Define, decide, evolve_all, plan
 from zekt_router.catalog_events import (
@@ -21,10 +22,8 @@ from zekt_router.catalog_events import (
 from zekt_router.catalog_model import (
     Account,
     Catalog,
-    Persona,
     Repository,
     Service,
-    Sku,
     Subscription,
     Workflow,
     subscription_id,

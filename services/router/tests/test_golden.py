@@ -15,8 +15,11 @@ from zekt_common.ports import PayloadRef
 from zekt_router.catalog_events import (
     CATALOG_SCHEMAS,
     AccountDefined,
+    AccountRecorded,
+    InstallationSeen,
     RepositoryDefined,
     RepositoryRemoved,
+    RepositorySeen,
     ServiceDefined,
     ServiceRemoved,
     SubscriptionDefined,
@@ -24,7 +27,16 @@ from zekt_router.catalog_events import (
     WorkflowDefined,
     WorkflowRemoved,
 )
-from zekt_router.catalog_model import Account, Repository, Service, Subscription, Workflow
+from zekt_router.catalog_model import (
+    Account,
+    AccountRecord,
+    InstallationStanding,
+    Repository,
+    RepositoryStanding,
+    Service,
+    Subscription,
+    Workflow,
+)
 from zekt_router.run_events import (
     RUN_SCHEMAS,
     CompletionAccepted,
@@ -150,6 +162,23 @@ EXAMPLES: list[Event] = [
     ServiceRemoved(service=SERVICE),
     SubscriptionDefined(subscription=SUBSCRIPTION),
     SubscriptionRemoved(subscription=SUBSCRIPTION),
+    RepositorySeen(
+        account_id=1,
+        standing=RepositoryStanding(
+            version=3,
+            repository_id=11,
+            repository="acme/renamed",
+            account_id=1,
+            installation_id=5,
+            archived=False,
+            status="covered",
+        ),
+    ),
+    InstallationSeen(
+        account_id=1,
+        standing=InstallationStanding(version=2, installation_id=5, account_id=1, login="acme", status="suspended"),
+    ),
+    AccountRecorded(account_id=1, record=AccountRecord(version=4, account_id=1, persona="both", sku="free")),
     RunBlocked(completion=COMPLETION, reason="workflow_not_listed", detail="Add it.", catalog_version=5),
     CompletionAccepted(completion=COMPLETION, takes_messages=True, window_end=AT, catalog_version=5, due_at=AT),
     CompletionPredated(run_attempt=2, received_at=AT, window_end=AT, due_at=AT),

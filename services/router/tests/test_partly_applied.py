@@ -18,6 +18,8 @@ from zekt_router.apply import Applier, PartlyApplied
 from zekt_router.catalog_document import parse_document
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import KnownNames
+from zekt_router.heard import Heard
+from zekt_router.heeding import Heeding
 from zekt_router.projections import project
 from zekt_router.resolve import Resolver
 
@@ -49,10 +51,11 @@ def execute(data_dir: Path, statement: str) -> None:
 
 
 def applier(backend: Backend, store: Any) -> Applier:
-    catalogs = Catalogs(store)
+    catalogs, heard = Catalogs(store), Heard(backend.views)
     nobody: Any = None  # every id is given, so GitHub is not asked
-    resolver = Resolver(KnownNames(backend.views, catalogs), nobody, catalogs)
-    return Applier(store, catalogs, resolver, Projector(store, backend.views, name="router", project=project))
+    resolver = Resolver(KnownNames(backend.views, catalogs), nobody, catalogs, heard)
+    projector = Projector(store, backend.views, name="router", project=project)
+    return Applier(store, catalogs, resolver, projector, Heeding(store, backend.views, catalogs, heard))
 
 
 async def test_accounts_applied_before_the_storage_failed_are_told_and_applying_again_does_the_rest(

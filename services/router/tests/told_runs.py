@@ -19,6 +19,7 @@ from zekt_router.run_state import Run, evolve
 Fact = Completion | Message | datetime
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 PROVIDER, CONSUMER = 11, 22
+CONSUMERS = 2
 CI = ".github/workflows/ci.yml"
 EVER = T0 + timedelta(days=1)
 
@@ -72,7 +73,7 @@ def subscription(number: int = 0, **fields: Any) -> Subscription:
         repository_id=PROVIDER,
         target_repository_id=CONSUMER + number,
         target_repository=f"beta/consumer{number}",
-        target_account_id=2,
+        target_account_id=CONSUMERS,
         status="approved",
     )
     return replace(plain, **fields)
@@ -131,7 +132,8 @@ class Teller:
             self.do(self.command(fact))
             while (item := self.run.unfinished()) is not None:
                 given = self.refusals_of(content or Content({"a": 1})) if item.message_id else {}
-                page = RoutePage(item=item, catalog=self.catalog, targets=self.targets, content_refusals=given)
+                targets = {(CONSUMERS, number): each for number, each in self.targets.items()}
+                page = RoutePage(item=item, catalog=self.catalog, targets=targets, content_refusals=given)
                 self.do(page)
         return self
 

@@ -103,13 +103,22 @@ class AccountOpened(IdentityEvent, frozen=True, kw_only=True):
     contact: bytes
 
 
+class TermsChanged(IdentityEvent, frozen=True, kw_only=True):
+    """What the account may do from now on, in full."""
+
+    TYPE: ClassVar[str] = "dev.zekt.account.terms-changed"
+
+    persona: Persona
+    sku: Sku
+
+
 class AccountChanged(IdentityEvent, frozen=True, kw_only=True):
-    """The account is different now; None for what stayed."""
+    """The account is different now; None for what stayed. Persona and SKU have events of their own by now."""
 
     TYPE: ClassVar[str] = "dev.zekt.account.changed"
 
-    persona: Persona | None
-    sku: Sku | None
+    persona: Persona | None = None
+    sku: Sku | None = None
     kind: Kind | None
     contact: bytes | None
 
@@ -130,7 +139,9 @@ class AccountLeft(IdentityEvent, frozen=True, kw_only=True):
     key: int
 
 
-ACCOUNT_SCHEMAS: Final = Schemas([PersonLinked, AccountOpened, AccountChanged, SessionsRevoked, AccountLeft])
+ACCOUNT_SCHEMAS: Final = Schemas(
+    [PersonLinked, AccountOpened, TermsChanged, AccountChanged, SessionsRevoked, AccountLeft]
+)
 
 
 class Status(StrEnum):
@@ -205,6 +216,8 @@ def evolve(account: Account, event: Event) -> Account:
             return Account(status=Status.LINKED, tenure=event.tenure, key=event.key, sessions_end=account.sessions_end)
         case AccountOpened() | AccountChanged():
             return _described(account, event)
+        case TermsChanged(persona=persona, sku=sku):
+            return msgspec.structs.replace(account, persona=persona, sku=sku)
         case SessionsRevoked():
             return msgspec.structs.replace(account, sessions_end=event.at)
         case AccountLeft():
@@ -246,14 +259,20 @@ def _open(account: Account, command: Open) -> list[Event]:
 def _change(account: Account, command: Open) -> list[Event]:
     if command.persona not in (account.persona, Persona.BOTH):
         raise PersonaCannotNarrow(f"the account is {account.persona} and can only become both")
-    changed = AccountChanged(
-        **_by(command.order),
-        persona=None if command.persona is account.persona else command.persona,
-        sku=None if command.sku is account.sku else command.sku,
-        kind=None if command.kind is account.kind else command.kind,
-        contact=command.contact,
-    )
-    return [changed] if any((changed.persona, changed.sku, changed.kind, changed.contact)) else []
+    return [*_new_terms(account, command), *_new_description(account, command)]
+
+
+def _new_terms(account: Account, command: Open) -> list[Event]:
+    if (command.persona, command.sku) == (account.persona, account.sku):
+        return []
+    return [TermsChanged(**_by(command.order), persona=command.persona, sku=command.sku)]
+
+
+def _new_description(account: Account, command: Open) -> list[Event]:
+    kind = None if command.kind is account.kind else command.kind
+    if kind is None and command.contact is None:
+        return []
+    return [AccountChanged(**_by(command.order), kind=kind, contact=command.contact)]
 
 
 def _described(account: Account, event: AccountOpened | AccountChanged) -> Account:

@@ -21,11 +21,14 @@ from zekt_common.kit.relay import Relay
 from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
-from zekt_common.kit.sweeper import Sweeper
+from zekt_common.kit.sweeper import Fire, Sweeper
 from zekt_router.apply import Applier
+from zekt_router.catalog_model import account_of
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import InstalledNames, KnownNames
 from zekt_router.handlers import Handlers
+from zekt_router.heard import Heard
+from zekt_router.heeding import Heeding
 from zekt_router.horizon import Horizon
 from zekt_router.http import Doors, routes
 from zekt_router.process import Runs
@@ -59,11 +62,12 @@ class _Router:
         ):
             self.backend = backend
             horizon = Horizon(backend.views)
-            catalogs = Catalogs(backend.store)
+            catalogs, heard = Catalogs(backend.store), Heard(backend.views)
+            self._heeding = Heeding(backend.store, backend.views, catalogs, heard)
             self._compose_loops(backend, horizon, catalogs)
-            self._compose_doors(backend, catalogs, http)
+            self._compose_doors(backend, catalogs, heard, http)
             retention = Retention(backend.expiring, backend.leases, name=NAME)
-            parts = (self.relay, self.projector, self.consumer, self.sweeper, retention)
+            parts = (self.relay, self.projector, self.consumer, self._identity, self.sweeper, retention)
             running = [asyncio.create_task(loop) for loop in [*(part.run() for part in parts), horizon.follow()]]
             try:
                 yield
@@ -72,11 +76,12 @@ class _Router:
 
     async def drain(self) -> None:
         """Take up no more messages and close no more windows; finish those in hand."""
-        await asyncio.gather(self.consumer.drain(), self.sweeper.drain())
+        await asyncio.gather(self.consumer.drain(), self._identity.drain(), self.sweeper.drain())
 
     async def checks(self) -> Sequence[Check]:
         return [
             _check("messages", self.consumer.caught_up, "Still working off ingress's messages."),
+            _check("accounts", self._identity.caught_up, "Still reading identity's messages."),
             _check("views", self.projector.caught_up, "Still projecting stored events."),
             await self.backend.check(),
         ]
@@ -84,7 +89,7 @@ class _Router:
     def _compose_loops(self, backend: Backend, horizon: Horizon, catalogs: Catalogs) -> None:
         runs = Runs(backend.store, backend.payloads, catalogs)
         handlers = Handlers(runs, horizon, backend.bus.subscribe("ingress", NAME))
-        self.sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=handlers.close_windows, now=horizon.now)
+        self.sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=self._fire(handlers), now=horizon.now)
         horizon.notify(self.sweeper.nudge)
         self.consumer = Consumer(
             backend.bus,
@@ -97,6 +102,7 @@ class _Router:
             },
             clock=self._clock,
         )
+        self._identity = Consumer(backend.bus, "identity", NAME, self._heeding.handlers(), clock=self._clock)
         self.projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
         self.relay = Relay(
             backend.store,
@@ -108,7 +114,19 @@ class _Router:
             clock=self._clock,
         )
 
-    def _compose_doors(self, backend: Backend, catalogs: Catalogs, http: aiohttp.ClientSession) -> None:
+    def _fire(self, handlers: Handlers) -> Fire:
+        """Return what to do about a stream that is due: a run, or a catalog that was changed."""
+
+        async def fire(stream: str) -> bool:
+            account_id = account_of(stream)
+            if account_id is None:
+                return await handlers.close_windows(stream)
+            await self._heeding.settle(account_id)
+            return True
+
+        return fire
+
+    def _compose_doors(self, backend: Backend, catalogs: Catalogs, heard: Heard, http: aiohttp.ClientSession) -> None:
         settings = self._settings
         own = service_tokens(settings.entra, settings.host.data_dir, service=NAME, roles=[TOKENS_INSTALLATION])
         tokens = IdentityClient(http, settings.identity_url, own)
@@ -116,9 +134,11 @@ class _Router:
             KnownNames(backend.views, catalogs),
             InstalledNames(tokens, http, settings.github_api_url),
             catalogs,
+            heard,
+            default_sku=settings.default_sku,
         )
         self.doors = Doors(
-            applier=Applier(backend.store, catalogs, resolver, self.projector),
+            applier=Applier(backend.store, catalogs, resolver, self.projector, self._heeding),
             catalogs=catalogs,
             store=backend.store,
             views=backend.views,
@@ -127,7 +147,7 @@ class _Router:
                 bus=backend.bus,
                 views=backend.views,
                 relay=self.relay,
-                consumers={"ingress/router": self.consumer},
+                consumers={"ingress/router": self.consumer, "identity/router": self._identity},
                 projectors={NAME: self.projector},
             ),
         )
@@ -142,7 +162,6 @@ def build_service(settings: RouterSettings, *, clock: Clock = utc_now) -> Servic
         lifespan=router.lifespan,
         drain=router.drain,
         checks=router.checks,
-        store=lambda: router.backend.store,
     )
 
 

@@ -11,7 +11,6 @@ from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.errors import StreamConflict, ZektError
 from zekt_common.kit.projector import Projector
 from zekt_common.ports import EventStore
-from zekt_common.telemetry.metrics import EVENTS_APPENDED
 from zekt_common.telemetry.tracing import current_span
 from zekt_router.catalog import CatalogRefused, Define, decide, plan
 from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument
@@ -27,6 +26,7 @@ from zekt_router.catalog_model import (
 )
 from zekt_router.catalog_plan import Change
 from zekt_router.catalogs import Catalogs
+from zekt_router.heeding import Heeding
 from zekt_router.matching import CatalogAt
 from zekt_router.resolve import Resolved, Resolver
 from zekt_router.translate import SOURCE
@@ -68,11 +68,14 @@ class PartlyApplied(ZektError):
 class Applier:
     """Applies documents; a repeat changes nothing and appends nothing."""
 
-    def __init__(self, store: EventStore, catalogs: Catalogs, resolver: Resolver, projector: Projector) -> None:
+    def __init__(
+        self, store: EventStore, catalogs: Catalogs, resolver: Resolver, projector: Projector, heeding: Heeding
+    ) -> None:
         self._store = store
         self._catalogs = catalogs
         self._resolver = resolver
         self._projector = projector
+        self._heeding = heeding
 
     async def apply(self, document: CatalogDocument) -> Applied:
         """Bring the catalog to what the document says, and return once the router's own views show it.
@@ -89,6 +92,8 @@ class Applier:
         changes = await self._apply_all(await self._checked(resolved), resolved, stored, dry_run=document.dry_run)
         if stored:
             await self._projector.wait_for(max(envelope.time for envelope in stored))
+            for account_id in resolved.logins:
+                await self._heeding.settle(account_id)
         return _applied(changes, stored)
 
     async def _checked(self, resolved: Resolved) -> list[Define]:
@@ -140,12 +145,9 @@ class Applier:
             raise InvalidDocument(_located(refused, command.account_id, resolved)) from refused
         if not decided:
             return []
-        stored = await self._store.append(
+        return await self._store.append(
             catalog_stream(command.account_id), _wrapped(decided, command.account_id), expected_version=at.version
         )
-        for event in decided:
-            EVENTS_APPENDED.add(service="router", type=event.TYPE)
-        return stored
 
 
 def _applied(changes: list[ShownChange], stored: Sequence[Envelope]) -> Applied:

@@ -3,7 +3,8 @@
 The stream's version is the catalog version that a routing decision records.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -13,8 +14,11 @@ from zekt_common.errors import ZektError
 from zekt_router.catalog_events import (
     CATALOG_SCHEMAS,
     AccountDefined,
+    AccountRecorded,
+    InstallationSeen,
     RepositoryDefined,
     RepositoryRemoved,
+    RepositorySeen,
     ServiceDefined,
     ServiceRemoved,
     SubscriptionDefined,
@@ -22,13 +26,27 @@ from zekt_router.catalog_events import (
     WorkflowDefined,
     WorkflowRemoved,
 )
-from zekt_router.catalog_model import Account, Catalog, Entity, Repository, Service, Subscription, Workflow
+from zekt_router.catalog_model import (
+    Account,
+    AccountRecord,
+    Catalog,
+    Entity,
+    InstallationStanding,
+    Repository,
+    RepositoryStanding,
+    Service,
+    Subscription,
+    Workflow,
+)
 from zekt_router.catalog_plan import Change, left_out, setting
 from zekt_router.catalog_rules import Problem, problems_of
 
 
 class Define(msgspec.Struct, frozen=True, kw_only=True):
-    """Have these entities be as given. What is not given stays, or goes with `prune`; the account itself stays."""
+    """Have these entities be as given. What is not given stays, or goes with `prune`; the account itself stays.
+
+    `heard` is what identity has said of all these by now.
+    """
 
     account_id: int
     account: Account | None = None
@@ -37,6 +55,20 @@ class Define(msgspec.Struct, frozen=True, kw_only=True):
     services: list[Service] = []
     subscriptions: list[Subscription] = []
     prune: bool = False
+    heard: "Heed | None" = None
+
+
+class Heed(msgspec.Struct, frozen=True, kw_only=True):
+    """Take what identity says, as far as it concerns what the catalog holds and is news."""
+
+    account_id: int
+    repositories: list[RepositoryStanding] = []
+    installations: list[InstallationStanding] = []
+    record: AccountRecord | None = None
+
+
+Command: TypeAlias = Define | Heed
+_Said: TypeAlias = RepositoryStanding | InstallationStanding | AccountRecord
 
 
 class CatalogRefused(ZektError):
@@ -47,17 +79,19 @@ class CatalogRefused(ZektError):
         self.problems = list(problems)
 
 
-def decide(catalog: Catalog, command: Define) -> list[Event]:
+def decide(catalog: Catalog, command: Command) -> list[Event]:
     """Return the events that make the catalog as commanded; none if it is so already.
 
     Raises:
         CatalogRefused: the outcome would break the rules.
     """
-    events = [event for change in plan(catalog, command) for event in change.events]
-    problems = problems_of(evolve_all(catalog, events)) if events else []
-    if problems:
-        raise CatalogRefused(problems)
-    return events
+    match command:
+        case Define():
+            return _define(catalog, command)
+        case Heed():
+            return list(_heed(catalog, command))
+        case _:
+            assert_never(command)
 
 
 def plan(catalog: Catalog, command: Define) -> list[Change]:
@@ -86,14 +120,19 @@ def evolve_all(catalog: Catalog, events: Iterable[Event]) -> Catalog:
         workflows=dict(catalog.workflows),
         services=dict(catalog.services),
         subscriptions=dict(catalog.subscriptions),
+        standings=dict(catalog.standings),
+        installations=dict(catalog.installations),
     )
-    account = catalog.account
+    account, record = catalog.account, catalog.record
     for event in events:
-        if isinstance(event, AccountDefined):
-            account = event.account
-        else:
-            _write(draft, event)
-    return msgspec.structs.replace(draft, account=account)
+        match event:
+            case AccountDefined():
+                account = event.account
+            case AccountRecorded():
+                record = event.record
+            case _:
+                _write(draft, event)
+    return msgspec.structs.replace(draft, account=account, record=record)
 
 
 def fold_catalog(catalog: Catalog, envelopes: Sequence[Envelope]) -> Catalog:
@@ -101,7 +140,40 @@ def fold_catalog(catalog: Catalog, envelopes: Sequence[Envelope]) -> Catalog:
     return evolve_all(catalog, map(CATALOG_SCHEMAS.decode, envelopes)) if envelopes else catalog
 
 
-CATALOG: Decider[Catalog, Define] = Decider(Catalog(), decide, evolve, CATALOG_SCHEMAS)
+CATALOG: Decider[Catalog, Command] = Decider(Catalog(), decide, evolve, CATALOG_SCHEMAS)
+
+
+def _define(catalog: Catalog, command: Define) -> list[Event]:
+    events = [event for change in plan(catalog, command) for event in change.events]
+    if not events:
+        return []
+    outcome = evolve_all(catalog, events)
+    if command.heard is not None:
+        heeded = list(_heed(outcome, command.heard))
+        events, outcome = [*events, *heeded], evolve_all(outcome, heeded)
+    problems = problems_of(catalog, outcome)
+    if problems:
+        raise CatalogRefused(problems)
+    return events
+
+
+def _heed(catalog: Catalog, command: Heed) -> Iterator[Event]:
+    for standing in command.repositories:
+        if standing.repository_id in catalog.repositories and _is_news(
+            standing, catalog.standings.get(standing.repository_id)
+        ):
+            yield RepositorySeen(account_id=command.account_id, standing=standing)
+    if catalog.account is None:
+        return
+    for installation in command.installations:
+        if _is_news(installation, catalog.installations.get(installation.installation_id)):
+            yield InstallationSeen(account_id=command.account_id, standing=installation)
+    if command.record is not None and _is_news(command.record, catalog.record):
+        yield AccountRecorded(account_id=command.account_id, record=command.record)
+
+
+def _is_news(said: _Said, known: _Said | None) -> bool:
+    return known is None or known.version < said.version
 
 
 def _followers(catalog: Catalog, command: Define) -> list[Subscription]:
@@ -135,3 +207,13 @@ def _write(draft: Catalog, event: Event) -> None:
             draft.subscriptions[subscription.subscription_id] = subscription
         case SubscriptionRemoved(subscription=subscription):
             draft.subscriptions.pop(subscription.subscription_id, None)
+        case _:
+            _write_heard(draft, event)
+
+
+def _write_heard(draft: Catalog, event: Event) -> None:
+    match event:
+        case RepositorySeen(standing=repository):
+            draft.standings[repository.repository_id] = repository
+        case InstallationSeen(standing=installation):
+            draft.installations[installation.installation_id] = installation

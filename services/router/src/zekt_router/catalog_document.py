@@ -6,9 +6,10 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from zekt_common.contracts.identity import Persona, Sku
 from zekt_common.contracts.router import SubscriptionStatus
 from zekt_common.errors import ZektError
-from zekt_router.catalog_model import DEFAULT_WINDOW_S, MAX_WINDOW_S, Mode, Persona, Role, Sku, Visibility
+from zekt_router.catalog_model import DEFAULT_WINDOW_S, MAX_WINDOW_S, Mode, Role, Visibility
 
 Login: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?$")]
 FullName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}$")]
@@ -25,8 +26,8 @@ class AccountEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One of `accounts`."""
 
     login: Login
-    persona: Persona = "both"
-    sku: Sku = "standard"
+    persona: Persona | None = None
+    sku: Sku | None = None
     account_id: GitHubId | None = None
 
 

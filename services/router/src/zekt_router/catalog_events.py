@@ -1,10 +1,22 @@
-"""The stored events of a catalog: each holds one entity's full new state, so that its version is all a reader needs."""
+"""The stored events of a catalog: each holds one entity's full new state, so that its version is all a reader needs.
+
+Those at the end are what identity told the router.
+"""
 
 from typing import ClassVar
 
 from zekt_common.envelope import Event
 from zekt_common.schemas import Schemas
-from zekt_router.catalog_model import Account, Repository, Service, Subscription, Workflow
+from zekt_router.catalog_model import (
+    Account,
+    AccountRecord,
+    InstallationStanding,
+    Repository,
+    RepositoryStanding,
+    Service,
+    Subscription,
+    Workflow,
+)
 
 
 class AccountDefined(Event, frozen=True, kw_only=True):
@@ -81,6 +93,33 @@ class SubscriptionRemoved(Event, frozen=True, kw_only=True):
     subscription: Subscription
 
 
+class RepositorySeen(Event, frozen=True, kw_only=True):
+    """A repository of this catalog stands so at GitHub; it may have come to belong to another account."""
+
+    TYPE: ClassVar[str] = "dev.zekt.catalog.repository-seen"
+
+    account_id: int
+    standing: RepositoryStanding
+
+
+class InstallationSeen(Event, frozen=True, kw_only=True):
+    """An installation of the account's stands so at GitHub, and this is the account's present login."""
+
+    TYPE: ClassVar[str] = "dev.zekt.catalog.installation-seen"
+
+    account_id: int
+    standing: InstallationStanding
+
+
+class AccountRecorded(Event, frozen=True, kw_only=True):
+    """The account's own record says this."""
+
+    TYPE: ClassVar[str] = "dev.zekt.catalog.account-recorded"
+
+    account_id: int
+    record: AccountRecord
+
+
 CATALOG_EVENTS = (
     AccountDefined,
     RepositoryDefined,
@@ -91,5 +130,8 @@ CATALOG_EVENTS = (
     ServiceRemoved,
     SubscriptionDefined,
     SubscriptionRemoved,
+    RepositorySeen,
+    InstallationSeen,
+    AccountRecorded,
 )
 CATALOG_SCHEMAS = Schemas(CATALOG_EVENTS)

@@ -1,21 +1,24 @@
-"""What a catalog is made of: an account, its repositories, workflows and services, and the subscriptions to these."""
+"""What a catalog is made of: an account, its repositories, workflows and services, and the subscriptions to these.
+
+Beside what documents say of them it holds what identity says: how repositories and installations stand at GitHub, and
+what the account's own record allows.
+"""
 
 import hashlib
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from zekt_common.contracts.identity import InstallationStatus, Persona, RepositoryStatus, Sku
 from zekt_common.contracts.router import SubscriptionStatus
 
-Persona: TypeAlias = Literal["provider", "consumer", "both"]
-Sku: TypeAlias = Literal["free", "standard", "enterprise"]
 Role: TypeAlias = Literal["provider", "consumer"]
 Mode: TypeAlias = Literal["events", "events+messages"]
 Visibility: TypeAlias = Literal["public", "organisation", "private"]
 
 DEFAULT_WINDOW_S: Final = 2.0
 MAX_WINDOW_S: Final = 300.0
-ENABLED_REPOSITORIES: Final[dict[Sku, int | None]] = {"free": 2, "standard": 50, "enterprise": None}
+DEFAULT_SKU: Final[Sku] = "standard"
 ID_LENGTH: Final = 32
 
 
@@ -79,13 +82,44 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     status: SubscriptionStatus = "requested"
 
 
+class RepositoryStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository as identity saw it last; `version` is that of its own stream there, and a higher one is newer."""
+
+    version: int
+    repository_id: int
+    repository: str
+    account_id: int
+    installation_id: int
+    archived: bool
+    status: RepositoryStatus
+
+
+class InstallationStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the account's installations of the App, as identity saw it last."""
+
+    version: int
+    installation_id: int
+    account_id: int
+    login: str
+    status: InstallationStatus
+
+
+class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account's owner has agreed to at identity; neither persona nor SKU once the owner has left."""
+
+    version: int
+    account_id: int
+    persona: Persona | None
+    sku: Sku | None
+
+
 Entity: TypeAlias = Account | Repository | Workflow | Service | Subscription
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """One account's catalog at one version: repositories by id, workflows by repository id and path, services by slug.
 
-    Once published, its dictionaries are never changed.
+    Standings are by id too. Once published, its dictionaries are never changed.
     """
 
     account: Account | None = None
@@ -93,6 +127,9 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     workflows: dict[tuple[int, str], Workflow] = msgspec.field(default_factory=dict)
     services: dict[str, Service] = msgspec.field(default_factory=dict)
     subscriptions: dict[str, Subscription] = msgspec.field(default_factory=dict)
+    standings: dict[int, RepositoryStanding] = msgspec.field(default_factory=dict)
+    installations: dict[int, InstallationStanding] = msgspec.field(default_factory=dict)
+    record: AccountRecord | None = None
 
 
 def subscription_id(owner_id: int, slug: str, target_repository_id: int) -> str:
@@ -103,3 +140,9 @@ def subscription_id(owner_id: int, slug: str, target_repository_id: int) -> str:
 def catalog_stream(account_id: int) -> str:
     """Return the stream that holds the account's catalog."""
     return f"catalog/{account_id}"
+
+
+def account_of(stream: str) -> int | None:
+    """Return the account whose catalog the stream holds, None of any other stream."""
+    kind, _, account_id = stream.partition("/")
+    return int(account_id) if kind == "catalog" else None

@@ -1,4 +1,7 @@
-"""What must hold of an account's catalog, whoever changes it: persona, SKU, references and schemas."""
+"""What must hold of an account's catalog, whoever changes it: persona, SKU, references and schemas.
+
+Persona and SKU are asked what is being enabled, not what is enabled already: less of either takes nothing away.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,17 +9,11 @@ from typing import Any
 
 import msgspec
 
+from zekt_common.contracts.identity import REPOSITORY_LIMITS
 from zekt_router.branches import is_pattern
-from zekt_router.catalog_model import (
-    ENABLED_REPOSITORIES,
-    MAX_WINDOW_S,
-    Account,
-    Catalog,
-    Service,
-    Subscription,
-    Workflow,
-)
+from zekt_router.catalog_model import MAX_WINDOW_S, Account, Catalog, Service, Subscription, Workflow
 from zekt_router.message_schema import schema_problem
+from zekt_router.standing import is_still_owned, terms_of
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]\Z")
 MAX_EVENT_TYPE_LENGTH = 100
@@ -32,14 +29,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-def problems_of(catalog: Catalog) -> list[Problem]:
-    """Return everything that is wrong with the catalog."""
+def problems_of(before: Catalog, catalog: Catalog) -> list[Problem]:
+    """Return everything that is wrong with the catalog, or with having come to it from `before`."""
     account = catalog.account
     if account is None:
         return [Problem(kind="account", key=None, field="", code="account_missing", detail="Name the account first.")]
     return [
-        *_persona(account, catalog),
-        *_sku(account, catalog),
+        *_record(account, before, catalog),
+        *_owner(before, catalog),
+        *_persona(account, before, catalog),
+        *_sku(account, before, catalog),
         *(problem for workflow in catalog.workflows.values() for problem in _workflow(workflow, catalog)),
         *(problem for service in catalog.services.values() for problem in _service(service, catalog)),
         *(
@@ -50,32 +49,82 @@ def problems_of(catalog: Catalog) -> list[Problem]:
     ]
 
 
-def _persona(account: Account, catalog: Catalog) -> Iterator[Problem]:
+def _record(account: Account, before: Catalog, catalog: Catalog) -> Iterator[Problem]:
+    """Refuse to have a document say other terms than the account's own record."""
+    terms, known = terms_of(catalog), before.account
+    for field, said, was, holds in (
+        ("persona", account.persona, known and known.persona, terms.persona),
+        ("sku", account.sku, known and known.sku, terms.sku),
+    ):
+        if terms.recorded and said not in (was, holds):
+            yield Problem(
+                kind="account",
+                key=account.account_id,
+                field=field,
+                code="account_has_record",
+                detail=f"{account.login}'s {field} is {holds}, by the account's own record. Its owner changes it there"
+                f" (PUT /api/account); leave it out here.",
+            )
+
+
+def _owner(before: Catalog, catalog: Catalog) -> Iterator[Problem]:
+    """Refuse to list what belongs to somebody else: whoever wrote ids may have written another's."""
+    for repository_id in catalog.repositories.keys() - before.repositories.keys():
+        standing = catalog.standings.get(repository_id)
+        if standing is not None and standing.status == "covered" and not is_still_owned(catalog, standing):
+            name = catalog.repositories[repository_id].repository
+            yield Problem(
+                kind="repository",
+                key=repository_id,
+                field="repository",
+                code="repository_elsewhere",
+                detail=f"{name} (id {repository_id}) belongs to another account at GitHub; list it as its owner's.",
+            )
+
+
+def _persona(account: Account, before: Catalog, catalog: Catalog) -> Iterator[Problem]:
+    persona = terms_of(catalog).persona
     for repository in catalog.repositories.values():
+        known = before.repositories.get(repository.repository_id)
         for role in repository.enabled_as:
-            if account.persona not in (role, "both"):
+            if persona not in (role, "both") and (known is None or role not in known.enabled_as):
                 yield Problem(
                     kind="repository",
                     key=repository.repository_id,
                     field="enabledAs",
                     code="persona_missing",
                     detail=f"{repository.repository} cannot be enabled as {role}: {account.login}'s persona is"
-                    f" {account.persona}. Set it to {role} or both.",
+                    f" {persona}. Set it to {role} or both.",
                 )
 
 
-def _sku(account: Account, catalog: Catalog) -> Iterator[Problem]:
-    limit = ENABLED_REPOSITORIES[account.sku]
-    enabled = sum(1 for repository in catalog.repositories.values() if repository.enabled_as)
-    if limit is not None and enabled > limit:
+def _sku(account: Account, before: Catalog, catalog: Catalog) -> Iterator[Problem]:
+    sku = terms_of(catalog).sku
+    limit, enabled = REPOSITORY_LIMITS[sku], _enabled(catalog)
+    if limit is not None and len(enabled) > limit and enabled - _enabled(before):
         yield Problem(
             kind="account",
             key=account.account_id,
             field="sku",
             code="sku_limit_exceeded",
-            detail=f"{account.login} would have {enabled} enabled repositories; sku {account.sku} allows {limit}."
+            detail=f"{account.login} would have {len(enabled)} enabled repositories; sku {sku} allows {limit}."
             " Choose a larger sku or enable fewer.",
         )
+
+
+def _enabled(catalog: Catalog) -> set[int]:
+    """Return the account's own repositories that are enabled, each once on whichever side."""
+    return {
+        repository.repository_id
+        for repository in catalog.repositories.values()
+        if repository.enabled_as and _counts(repository.repository_id, catalog)
+    }
+
+
+def _counts(repository_id: int, catalog: Catalog) -> bool:
+    """Return False for what the App sees no more, or sees with another owner."""
+    standing = catalog.standings.get(repository_id)
+    return standing is None or (standing.status == "covered" and is_still_owned(catalog, standing))
 
 
 def _workflow(workflow: Workflow, catalog: Catalog) -> Iterator[Problem]:

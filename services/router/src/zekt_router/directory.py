@@ -12,6 +12,7 @@ from zekt_common.ports import Views
 from zekt_router.catalog_model import Account
 from zekt_router.catalogs import Catalogs
 from zekt_router.projections import LOGINS, REPOSITORIES, KnownRepository
+from zekt_router.standing import present, present_login
 
 _OK = 200
 _NOT_FOUND = 404
@@ -105,7 +106,8 @@ class KnownNames:
             return None
         known = msgspec.json.decode(document.body, type=KnownRepository)
         catalog = (await self._catalogs.latest(known.account_id)).catalog
-        repository = catalog.repositories.get(known.repository.repository_id)
+        listed = catalog.repositories.get(known.repository.repository_id)
+        repository = None if listed is None else present(catalog, listed)
         if repository is None or repository.repository.lower() != full_name.lower():
             return None
         return KnownRepository(account_id=known.account_id, repository=repository)
@@ -116,8 +118,8 @@ class KnownNames:
         if document is None:
             return None
         account_id = msgspec.json.decode(document.body, type=Account).account_id
-        account = (await self._catalogs.latest(account_id)).catalog.account
-        return account_id if account is not None and account.login.lower() == login.lower() else None
+        now = present_login((await self._catalogs.latest(account_id)).catalog)
+        return account_id if now is not None and now.lower() == login.lower() else None
 
 
 def _found(full_name: str, token: InstallationToken) -> FoundRepository:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -90,9 +90,13 @@ class _Handlers:
         """A page of accounts with their catalogs; `next` continues it as `after`, and is null at the end."""
         doors = self._doors()
         page = await doors.views.listing(ACCOUNTS, after=request.query.get("after", ""), limit=ACCOUNTS_PER_PAGE)
-        shown = [shown_catalog(await doors.catalogs.latest(int(document.id))) for document in page]
+        shown = [await self._shown(doors.catalogs, int(document.id)) for document in page]
         more = page[-1].id if len(page) == ACCOUNTS_PER_PAGE else None
         return json_response({"accounts": shown, "next": more})
+
+    async def _shown(self, catalogs: Catalogs, account_id: int) -> dict[str, Any]:
+        at = await catalogs.latest(account_id)
+        return shown_catalog(at, await catalogs.targets(at.catalog.subscriptions.values()))
 
     async def get_run(self, request: web.Request) -> web.Response:
         """What became of a run: its attempts, messages and deliveries, and whatever was blocked or refused, and why."""

@@ -8,6 +8,7 @@ from zekt_router.branches import any_matches
 from zekt_router.catalog_model import Catalog, Repository, Service, Subscription, Workflow
 from zekt_router.message_schema import violation
 from zekt_router.run_model import Completion
+from zekt_router.standing import is_still_owned, present
 
 SHIELD_ENVELOPE: Final = "zekt-shield-envelope"
 _NEVER_BY_DEFAULT: Final = "pull_request"
@@ -35,11 +36,40 @@ class Content(msgspec.Struct, frozen=True):
     available: bool = True
 
 
+def hindrance_of(catalog: Catalog, repository: Repository) -> Blocked | None:
+    """Return what at GitHub stands in this listed repository's way, as identity has seen it; None if nothing does."""
+    standing = catalog.standings.get(repository.repository_id)
+    if standing is not None and standing.status == "withdrawn":
+        return Blocked(
+            "repository_withdrawn",
+            "The App does not see the repository any more: it was deleted, handed on, or left out of the installation.",
+        )
+    if standing is not None and not is_still_owned(catalog, standing):
+        return Blocked("repository_transferred", "It belongs to another account, whose own catalog has to list it.")
+    if standing is not None and standing.archived:
+        return Blocked("repository_archived", "Unarchive the repository at GitHub.")
+    return _judge_installation(catalog, present(catalog, repository).installation_id)
+
+
+def _judge_installation(catalog: Catalog, installation_id: int | None) -> Blocked | None:
+    installation = catalog.installations.get(installation_id) if installation_id is not None else None
+    match installation.status if installation is not None else "active":
+        case "suspended":
+            return Blocked("installation_suspended", "The account's owner has suspended the App's installation.")
+        case "removed":
+            return Blocked("installation_removed", "The account's owner has uninstalled the App.")
+        case _:
+            return None
+
+
 def judge_completion(catalog: Catalog, completion: Completion) -> Workflow | Blocked:
     """Return the allow-listed workflow that this completion counts for, or why it does not count."""
     repository = catalog.repositories.get(completion.repository_id)
     if repository is None or "provider" not in repository.enabled_as:
         return Blocked("repository_not_enabled", "Enable the repository as a provider.")
+    hindrance = hindrance_of(catalog, repository)
+    if hindrance is not None:
+        return hindrance
     path = completion.workflow_path.partition("@")[0]
     workflow = catalog.workflows.get((completion.repository_id, path))
     if workflow is None:
@@ -62,7 +92,7 @@ def _judge_run(workflow: Workflow, completion: Completion) -> Blocked | None:
 
 
 def judge_subscription(
-    subscription: Subscription, service: Service, target: Repository | None, event_type: str
+    subscription: Subscription, service: Service, target: Repository | Blocked | None, event_type: str
 ) -> Reachable | Blocked:
     """Return where this subscription's deliveries of this type go, or why there are none."""
     if subscription.status != "approved":
@@ -71,6 +101,12 @@ def judge_subscription(
         return Blocked("event_type_not_offered", f"The service does not offer {event_type}.")
     if subscription.event_types and event_type not in subscription.event_types:
         return Blocked("event_type_filter", f"The subscription does not ask for {event_type}.")
+    return _judge_target(target)
+
+
+def _judge_target(target: Repository | Blocked | None) -> Reachable | Blocked:
+    if isinstance(target, Blocked):
+        return target
     if target is None or "consumer" not in target.enabled_as:
         return Blocked("target_not_enabled", "The consumer's repository is not enabled as a consumer.")
     if target.installation_id is None:

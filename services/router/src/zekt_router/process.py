@@ -17,7 +17,7 @@ from zekt_common.errors import KeyDestroyed, PayloadNotFound, StreamConflict
 from zekt_common.ports import EventStore, Payloads
 from zekt_common.ports.payloads import INLINE_LIMIT_BYTES
 from zekt_common.telemetry.tracing import span
-from zekt_router.catalog_model import Repository, Service, Subscription
+from zekt_router.catalog_model import Service, Subscription
 from zekt_router.catalogs import Catalogs
 from zekt_router.matching import CatalogAt
 from zekt_router.policy import Blocked, Content, judge_content, reads_content
@@ -94,7 +94,7 @@ class Runs:
         return RoutePage(
             item=item,
             catalog=catalog,
-            targets=await self._targets(subscriptions),
+            targets=await self._catalogs.targets(subscriptions),
             content_refusals=await self._checked(batch, held.message, catalog, subscriptions) if held else {},
         )
 
@@ -117,18 +117,6 @@ class Runs:
             return judge_content(service, content)
         async with self._judging:
             return await asyncio.to_thread(judge_content, service, content)
-
-    async def _targets(self, subscriptions: Sequence[Subscription]) -> dict[int, Repository]:
-        """Return the consumers' repositories as their own accounts have them now."""
-        accounts = {subscription.target_account_id for subscription in subscriptions}
-        catalogs = {account: (await self._catalogs.latest(account)).catalog for account in accounts}
-        found: dict[int, Repository] = {}
-        for subscription in subscriptions:
-            wanted = subscription.target_repository_id
-            repository = catalogs[subscription.target_account_id].repositories.get(wanted)
-            if repository is not None:
-                found[wanted] = repository
-        return found
 
     async def _content(self, message: Message) -> Content:
         if message.payload is not None:

@@ -1,15 +1,22 @@
-"""The router's views of its own events: when runs are due, and accounts and repositories by name."""
+"""The router's views of its own events: what is due, accounts and repositories by name, and who lists a repository."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from zekt_common.envelope import Envelope
+from zekt_common.envelope import Envelope, Event
 from zekt_common.kit.sweeper import due
 from zekt_common.ports import Put, Remove
-from zekt_router.catalog_events import CATALOG_SCHEMAS, AccountDefined, RepositoryDefined, RepositoryRemoved
-from zekt_router.catalog_model import Account, Repository
+from zekt_router.catalog_events import (
+    CATALOG_SCHEMAS,
+    AccountDefined,
+    InstallationSeen,
+    RepositoryDefined,
+    RepositoryRemoved,
+    RepositorySeen,
+)
+from zekt_router.catalog_model import Account, Repository, RepositoryStanding
 from zekt_router.run_events import RUN_SCHEMAS, CompletionAccepted, CompletionPredated, MessageRecorded
 
 ACCOUNTS: Final = "accounts"
@@ -20,7 +27,7 @@ PARTITIONS: Final = ("due", ACCOUNTS, LOGINS, REPOSITORIES)
 
 
 class KnownRepository(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository of the catalog, as found by its name."""
+    """A repository of the catalog, as found by its name; what it is enabled as, its catalog says."""
 
     account_id: int
     repository: Repository
@@ -31,21 +38,37 @@ def account_key(account_id: int) -> str:
     return f"{account_id:020d}"
 
 
+def listings_of(repository_id: int) -> str:
+    """Return the partition of the accounts whose catalogs list the repository."""
+    return f"listings/{repository_id}"
+
+
 def project(envelope: Envelope) -> Sequence[Put | Remove]:
     """Return what this event changes in the views."""
     if envelope.type in _DUE:
         return _due(envelope)
-    if envelope.type not in CATALOG_SCHEMAS:
-        return []
-    match CATALOG_SCHEMAS.decode(envelope):
-        case AccountDefined(account=account):
-            return _account(account)
-        case RepositoryDefined(account_id=account_id, repository=repository):
-            known = KnownRepository(account_id=account_id, repository=repository)
-            return [Put(partition=REPOSITORIES, id=repository.repository.lower(), body=msgspec.json.encode(known))]
-        case RepositoryRemoved(repository=repository):
-            return [Remove(partition=REPOSITORIES, id=repository.repository.lower())]
+    if envelope.type in CATALOG_SCHEMAS:
+        return list(_catalog(CATALOG_SCHEMAS.decode(envelope), envelope))
     return []
+
+
+def _catalog(event: Event, envelope: Envelope) -> Iterator[Put | Remove]:
+    match event:
+        case AccountDefined(account=account):
+            yield Put(partition=ACCOUNTS, id=account_key(account.account_id), body=msgspec.json.encode(account))
+            yield _login(account)
+            yield due(envelope.stream, envelope.time)
+        case RepositoryDefined(account_id=account_id, repository=repository):
+            yield _named(account_id, repository)
+            yield Put(partition=listings_of(repository.repository_id), id=account_key(account_id), body=b"{}")
+            yield due(envelope.stream, envelope.time)
+        case RepositoryRemoved(account_id=account_id, repository=repository):
+            yield Remove(partition=REPOSITORIES, id=repository.repository.lower())
+            yield Remove(partition=listings_of(repository.repository_id), id=account_key(account_id))
+        case RepositorySeen(account_id=account_id, standing=standing) if account_id == standing.account_id:
+            yield _named(account_id, _as_repository(standing))
+        case InstallationSeen(account_id=account_id, standing=installation):
+            yield _login(Account(account_id=account_id, login=installation.login))
 
 
 def _due(envelope: Envelope) -> list[Put | Remove]:
@@ -55,9 +78,19 @@ def _due(envelope: Envelope) -> list[Put | Remove]:
     return []
 
 
-def _account(account: Account) -> list[Put | Remove]:
-    body = msgspec.json.encode(account)
-    return [
-        Put(partition=ACCOUNTS, id=account_key(account.account_id), body=body),
-        Put(partition=LOGINS, id=account.login.lower(), body=body),
-    ]
+def _login(account: Account) -> Put:
+    return Put(partition=LOGINS, id=account.login.lower(), body=msgspec.json.encode(account))
+
+
+def _named(account_id: int, repository: Repository) -> Put:
+    known = KnownRepository(account_id=account_id, repository=repository)
+    return Put(partition=REPOSITORIES, id=repository.repository.lower(), body=msgspec.json.encode(known))
+
+
+def _as_repository(standing: RepositoryStanding) -> Repository:
+    return Repository(
+        repository_id=standing.repository_id,
+        repository=standing.repository,
+        installation_id=standing.installation_id,
+        enabled_as=[],
+    )

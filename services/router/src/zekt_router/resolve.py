@@ -1,11 +1,12 @@
 """From a document with names to one command for each account, with ids."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from zekt_router.catalog import Define
+from zekt_common.contracts.identity import Sku
+from zekt_router.catalog import Define, Heed
 from zekt_router.catalog_document import (
     CatalogDocument,
     InvalidDocument,
@@ -13,10 +14,20 @@ from zekt_router.catalog_document import (
     SubscriptionEntry,
     WorkflowEntry,
 )
-from zekt_router.catalog_model import Account, Entity, Repository, Service, Subscription, Workflow, subscription_id
+from zekt_router.catalog_model import (
+    DEFAULT_SKU,
+    Account,
+    Entity,
+    Repository,
+    Service,
+    Subscription,
+    Workflow,
+    subscription_id,
+)
 from zekt_router.catalog_plan import identity
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import GitHubNames, KnownNames
+from zekt_router.heard import Heard
 from zekt_router.names import Names
 from zekt_router.projections import KnownRepository
 
@@ -35,10 +46,20 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 class Resolver:
     """Resolves documents against the catalog and GitHub."""
 
-    def __init__(self, known: KnownNames, github: GitHubNames, catalogs: Catalogs) -> None:
+    def __init__(
+        self,
+        known: KnownNames,
+        github: GitHubNames,
+        catalogs: Catalogs,
+        heard: Heard,
+        *,
+        default_sku: Sku = DEFAULT_SKU,
+    ) -> None:
         self._known = known
         self._github = github
         self._catalogs = catalogs
+        self._heard = heard
+        self._default_sku = default_sku
 
     async def resolve(self, document: CatalogDocument) -> Resolved:
         """Return the document's commands.
@@ -52,15 +73,16 @@ class Resolver:
         await names.learn(document)
         if names.problems:
             raise InvalidDocument(names.problems)
-        placed = list(_placed(document, names, await self._service_homes(document, names)))
         logins = _logins(document, names)
-        implied = [await self._implied(account_id, login) for account_id, login in logins.items()]
+        heard = {each: await self._heard.about(each, _repositories(document, names, each)) for each in logins}
+        accounts = {each: await self._account(login, heard[each]) for each, login in logins.items()}
+        implied = {each: accounts[each] if await self._is_new(each) else None for each in logins}
+        homes = await self._service_homes(document, names)
+        placed = [*_placed_accounts(document, names, accounts), *_placed(document, names, homes)]
         return Resolved(
             commands=[
-                _command(
-                    account_id, [entity for _, owner, entity in placed if owner == account_id], known, document.prune
-                )
-                for account_id, known in zip(logins, implied, strict=True)
+                _command(heard[each], [one for _, owner, one in placed if owner == each], implied[each], document.prune)
+                for each in logins
             ],
             paths={(account_id, *identity(entity)): path for path, account_id, entity in placed},
             logins=logins,
@@ -79,33 +101,56 @@ class Resolver:
             homes[names.account_id(offered.owner), offered.slug] = home
         return homes
 
-    async def _implied(self, account_id: int, login: str) -> Account | None:
-        """Return the account to define if the document does not: one with defaults where there is none yet."""
-        known = (await self._catalogs.latest(account_id)).catalog.account
-        return Account(account_id=account_id, login=login) if known is None else None
+    async def _is_new(self, account_id: int) -> bool:
+        return (await self._catalogs.latest(account_id)).catalog.account is None
+
+    async def _account(self, login: str, heard: Heed) -> Account:
+        """Return the account as it is where the document does not say otherwise: at first by its own record."""
+        known = (await self._catalogs.latest(heard.account_id)).catalog.account
+        if known is not None:
+            return known
+        record = heard.record
+        return Account(
+            account_id=heard.account_id,
+            login=login,
+            persona=(record and record.persona) or "both",
+            sku=(record and record.sku) or self._default_sku,
+        )
 
 
-def _command(account_id: int, entities: list[Entity], implied: Account | None, prune: bool) -> Define:  # noqa: FBT001 - passed on
-    account = next((entity for entity in entities if isinstance(entity, Account)), implied)
+def _command(heard: Heed, entities: list[Entity], implied: Account | None, prune: bool) -> Define:  # noqa: FBT001 - passed on
     return Define(
-        account_id=account_id,
-        account=account,
+        account_id=heard.account_id,
+        account=next((entity for entity in entities if isinstance(entity, Account)), implied),
         repositories=[entity for entity in entities if isinstance(entity, Repository)],
         workflows=[entity for entity in entities if isinstance(entity, Workflow)],
         services=[entity for entity in entities if isinstance(entity, Service)],
         subscriptions=[entity for entity in entities if isinstance(entity, Subscription)],
         prune=prune and any(not isinstance(entity, Subscription) for entity in entities),
+        heard=heard,
     )
+
+
+def _repositories(document: CatalogDocument, names: Names, account_id: int) -> list[Repository]:
+    found = [names.repository(entry.repository) for entry in document.repositories]
+    return [known.repository for known in found if known.account_id == account_id]
+
+
+def _placed_accounts(
+    document: CatalogDocument, names: Names, accounts: Mapping[int, Account]
+) -> Iterator[tuple[str, int, Entity]]:
+    for index, entry in enumerate(document.accounts):
+        before = accounts[names.account_id(entry.login)]
+        account = msgspec.structs.replace(
+            before, login=entry.login, persona=entry.persona or before.persona, sku=entry.sku or before.sku
+        )
+        yield f"accounts[{index}]", account.account_id, account
 
 
 def _placed(
     document: CatalogDocument, names: Names, homes: dict[tuple[int, str], int]
 ) -> Iterator[tuple[str, int, Entity]]:
-    """Yield each entity with its path in the document and its account's id."""
-    for index, account in enumerate(document.accounts):
-        account_id = names.account_id(account.login)
-        entity = Account(account_id=account_id, login=account.login, persona=account.persona, sku=account.sku)
-        yield f"accounts[{index}]", account_id, entity
+    """Yield each entity below the accounts with its path in the document and its account's id."""
     for index, repository in enumerate(document.repositories):
         known = names.repository(repository.repository)
         yield f"repositories[{index}]", known.account_id, known.repository

@@ -1,6 +1,7 @@
 """One page of routing: each subscription is either delivered to or refused by a reason."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -10,6 +11,10 @@ from zekt_router.policy import Blocked, Reachable, judge_subscription
 from zekt_router.run_events import RunRouted
 from zekt_router.run_model import PLAIN_EVENT_TYPE, Completion, Message, Refused, Target, delivery_id
 from zekt_router.run_state import Item
+from zekt_router.standing import present_login
+
+Targets: TypeAlias = Mapping[tuple[int, int], Repository | Blocked]
+"""Consumers' repositories by account and id, as they stand now, or what stands in their way."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +25,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     message: Message | None
     subscriptions: Sequence[Subscription]
     catalog: CatalogAt
-    targets: Mapping[int, Repository]
+    targets: Targets
     content_refusals: Mapping[str, Blocked]
 
     @property
@@ -31,13 +36,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 def route_page(page: Page) -> RunRouted:
     """Return the decisions about the page's subscriptions, at least one and in order of id."""
-    completion, message, account = page.completion, page.message, page.catalog.catalog.account
+    completion, message = page.completion, page.message
     verdicts = [_route(page, subscription) for subscription in page.subscriptions]
     return RunRouted(
         repository_id=completion.repository_id,
         repository=completion.repository,
         owner_id=completion.owner_id,
-        owner=account.login if account else completion.repository.partition("/")[0],
+        owner=present_login(page.catalog.catalog) or completion.repository.partition("/")[0],
         run_id=completion.run_id,
         run_attempt=completion.run_attempt,
         message_id=page.item.message_id,
@@ -56,7 +61,7 @@ def route_page(page: Page) -> RunRouted:
 
 def _route(page: Page, subscription: Subscription) -> Target | Refused:
     service = page.catalog.service_of(subscription)
-    target = page.targets.get(subscription.target_repository_id)
+    target = page.targets.get((subscription.target_account_id, subscription.target_repository_id))
     verdict = judge_subscription(subscription, service, target, page.event_type)
     if isinstance(verdict, Reachable):
         refusal = page.content_refusals.get(service.slug)

@@ -11,11 +11,11 @@ import msgspec
 
 from zekt_common.decider import Decider
 from zekt_common.envelope import Event
-from zekt_router.catalog_model import Repository, Subscription, Workflow
+from zekt_router.catalog_model import Subscription, Workflow
 from zekt_router.correlation import Attempt, due_at, joining
 from zekt_router.matching import CatalogAt
-from zekt_router.policy import Blocked, judge_completion
-from zekt_router.routing import Page, route_page
+from zekt_router.policy import Blocked, hindrance_of, judge_completion
+from zekt_router.routing import Page, Targets, route_page
 from zekt_router.run_events import (
     RUN_SCHEMAS,
     CompletionAccepted,
@@ -59,13 +59,12 @@ class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
     """Decide the item's next subscriptions.
 
     `catalog` is the provider's at the version the item started with, the provider being whom the attempt belongs to;
-    `targets` are the consumers' repositories as they are now, by id, and `content_refusals` the services, by slug,
-    whose rules forbid this message's payload.
+    `content_refusals` are the services, by slug, whose rules forbid this message's payload.
     """
 
     item: Item
     catalog: CatalogAt
-    targets: Mapping[int, Repository]
+    targets: Targets
     content_refusals: Mapping[str, Blocked] = {}
 
 
@@ -188,12 +187,22 @@ class _Deciding:
 
     def _join(self, message: Message, number: int) -> None:
         attempt = self.run.attempts[number]
-        if not attempt.takes_messages:
-            detail = "Set the workflow's mode to events+messages."
-            self._block_message(message, number, Blocked("messages_not_enabled", detail))
+        refusal = self._judge_message(message, attempt)
+        if refusal is not None:
+            self._block_message(message, number, refusal)
             return
         in_time = attempt.window_end is not None and message.received_at <= attempt.window_end and not attempt.closed
         self._start(number, message.message_id, late=not in_time)
+
+    def _judge_message(self, message: Message, attempt: Attempt) -> Blocked | None:
+        if not attempt.takes_messages:
+            return Blocked("messages_not_enabled", "Set the workflow's mode to events+messages.")
+        completion = attempt.completion
+        if message.owner_id != completion.owner_id:  # else a new owner would speak to the old one's subscribers
+            return Blocked("owner_changed", "The repository changed hands between the run and its message.")
+        catalog = self._catalogs[completion.owner_id].catalog
+        repository = catalog.repositories.get(completion.repository_id)
+        return None if repository is None else hindrance_of(catalog, repository)
 
     def _block_message(self, message: Message, number: int, blocked: Blocked) -> None:
         self._emit(

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 
 from zekt_common.envelope import Envelope
-from zekt_router.catalog_model import Entity
+from zekt_router.catalog_model import Catalog, Entity, Repository, Subscription
 from zekt_router.matching import CatalogAt
+from zekt_router.policy import Blocked, hindrance_of
+from zekt_router.routing import Targets
 from zekt_router.run_events import (
     RUN_SCHEMAS,
     CompletionAccepted,
@@ -19,21 +21,45 @@ from zekt_router.run_events import (
     RunRouted,
     WindowClosed,
 )
+from zekt_router.standing import present, present_login, terms_of
 
 Shown = dict[str, Any]
 
 
-def shown_catalog(at: CatalogAt) -> Shown:
-    """Return one account's catalog."""
+def shown_catalog(at: CatalogAt, targets: Targets) -> Shown:
+    """Return one account's catalog under present names; `blocked` says what stands in a repository's way."""
     catalog = at.catalog
     return {
         "version": at.version,
-        "account": None if catalog.account is None else _camel(catalog.account),
-        "repositories": [_camel(repository) for repository in catalog.repositories.values()],
+        "account": _account(catalog),
+        "repositories": [_repository(catalog, repository) for repository in catalog.repositories.values()],
         "workflows": [_camel(workflow) for workflow in catalog.workflows.values()],
         "services": [_camel(service) for service in catalog.services.values()],
-        "subscriptions": [_camel(subscription) for subscription in catalog.subscriptions.values()],
+        "subscriptions": [_subscription(targets, subscription) for subscription in catalog.subscriptions.values()],
     }
+
+
+def _account(catalog: Catalog) -> Shown | None:
+    if catalog.account is None:
+        return None
+    terms = terms_of(catalog)
+    return _camel(catalog.account) | {
+        "login": present_login(catalog),
+        "persona": terms.persona,
+        "sku": terms.sku,
+        "recorded": terms.recorded,
+    }
+
+
+def _repository(catalog: Catalog, repository: Repository) -> Shown:
+    blocked = hindrance_of(catalog, repository)
+    return _camel(present(catalog, repository)) | {"blocked": None if blocked is None else _camel(blocked)}
+
+
+def _subscription(targets: Targets, subscription: Subscription) -> Shown:
+    target = targets.get((subscription.target_account_id, subscription.target_repository_id))
+    shown = _camel(subscription) | {"blocked": _camel(target) if isinstance(target, Blocked) else None}
+    return shown | {"targetRepository": target.repository} if isinstance(target, Repository) else shown
 
 
 def shown_run(events: Sequence[Envelope]) -> Shown:

@@ -1,9 +1,11 @@
-"""Identity's contracts: token look-ups on the internal port, and what it publishes of the App's installations.
+"""Identity's contracts: token look-ups on the internal port, and what it publishes of installations and accounts.
 
 Messages hold full state; a reader takes one only if its stream version is higher than its own.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import ClassVar, Final, Literal
 
 import msgspec
@@ -12,6 +14,12 @@ from zekt_common.envelope import Event
 
 InstallationStatus = Literal["active", "suspended", "removed"]
 RepositoryStatus = Literal["covered", "withdrawn"]
+AccountStatus = Literal["open", "left"]
+Persona = Literal["provider", "consumer", "both"]
+Sku = Literal["free", "standard", "enterprise"]
+
+REPOSITORY_LIMITS: Final[Mapping[Sku, int | None]] = MappingProxyType({"free": 2, "standard": 50, "enterprise": None})
+"""How many repositories an account of each SKU may have enabled, on either side; None is no limit."""
 
 AUDIENCE: Final = "api://zekt-identity"
 ISSUER: Final = "zekt-embedded"
@@ -68,7 +76,7 @@ class UserToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallationChanged(Event, frozen=True, kw_only=True):
-    """An installation's full state; for `dispatcher`. Nothing is delivered through one that is not active."""
+    """An installation's full state; for everyone. Nothing is delivered through one that is not active."""
 
     TYPE: ClassVar[str] = "dev.zekt.identity.installation-changed"
 
@@ -79,7 +87,7 @@ class InstallationChanged(Event, frozen=True, kw_only=True):
 
 
 class RepositoryChanged(Event, frozen=True, kw_only=True):
-    """A repository's full state as the App sees it; for `dispatcher`. Withdrawn: in no installation now."""
+    """A repository's full state as the App sees it; for everyone. Withdrawn: in no installation now."""
 
     TYPE: ClassVar[str] = "dev.zekt.identity.repository-changed"
 
@@ -89,3 +97,14 @@ class RepositoryChanged(Event, frozen=True, kw_only=True):
     installation_id: int
     archived: bool
     status: RepositoryStatus
+
+
+class AccountChanged(Event, frozen=True, kw_only=True):
+    """What an account may do, in full; for `router`. One that was left has neither persona nor SKU."""
+
+    TYPE: ClassVar[str] = "dev.zekt.identity.account-changed"
+
+    account_id: int
+    status: AccountStatus
+    persona: Persona | None
+    sku: Sku | None

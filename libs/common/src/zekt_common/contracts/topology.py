@@ -19,6 +19,7 @@ TOPICS: Final = ("ingress", "identity", "router", "dispatcher")
 SUBSCRIPTIONS: Final = (
     Subscription(topic="ingress", name="router"),
     Subscription(topic="ingress", name="identity"),
+    Subscription(topic="identity", name="router"),
     Subscription(topic="identity", name="dispatcher"),
     Subscription(topic="router", name="ingress"),
     Subscription(topic="router", name="dispatcher"),
