@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.deploy.composition import FILES, ROOT, SERVICES, composition, environment
+from zekt_common.adapters.master_key_file import ensure_key_file
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_dispatcher.settings import DispatcherSettings
 from zekt_identity.settings import IdentitySettings
@@ -38,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (directory / "app.pem").write_bytes(pem)
-    (directory / "master.key").write_bytes(bytes(32))
+    ensure_key_file(directory / "master.key")
     return {
         "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(directory / "app.pem"),
         "ZEKT_MASTER_KEY_FILE": str(directory / "master.key"),

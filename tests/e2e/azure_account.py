@@ -17,6 +17,7 @@ from zekt_cli.provision import azure as provisioning
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.blob_container import CONTAINER as PAYLOADS
+from zekt_common.adapters.master_key_file import ensure_key_file
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_sandbox.azurite import Azurite
@@ -45,7 +46,7 @@ class AzureAccount:
         await self.bus("POST", "/purge")
         await self.cosmos("DELETE", "")
         master_key = directory / "master.key"
-        master_key.write_bytes(bytes(32))
+        ensure_key_file(master_key)
         self.settings = {
             "ZEKT_BACKEND": "azure",
             "ZEKT_SERVICEBUS_CONNECTION": self.bus_connection,

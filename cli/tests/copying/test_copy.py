@@ -27,10 +27,12 @@ from cli.tests.test_provision import SERVICES
 from zekt_cli.copying.run import Target
 from zekt_cli.copying.tally import count, taken
 from zekt_common.adapters.blob_payloads import BlobPayloads
-from zekt_common.adapters.cosmos_keys import CosmosKeys
+from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
 from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.adapters.master_key_file import FileMasterKey
+from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.errors import KeyDestroyed
 from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument
 from zekt_common.kit.relay import Relay
@@ -50,7 +52,8 @@ async def test_events_views_keys_and_payloads_are_there_as_they_were(
             document = await target.views(service).get("things", "a/b?")
             assert document is not None
             assert document.body == f'"{service}"'.encode()
-        keys = CosmosKeys(target.database.container(KEYS), (data_dir / "master.key").read_bytes())
+        records = CosmosKeyRecords(target.database.container(KEYS))
+        keys = WrappedKeys(records, FileMasterKey(data_dir / "master.key"))
         (payload,) = [blob async for blob in target.blobs.listing() if blob.name.startswith(f"{ACCOUNT}/")][-1:]
         assert await BlobPayloads(target.blobs, keys).get(ACCOUNT, payload.name.partition("/")[2]) == CONTENT
         with pytest.raises(KeyDestroyed):

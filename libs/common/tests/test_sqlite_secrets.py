@@ -9,21 +9,27 @@ from typing import Any
 
 import pytest
 
-from zekt_common.adapters.key_wrapping import CACHE_S
+from zekt_common.adapters.key_cache import FRESH_S
+from zekt_common.adapters.master_key_file import FileMasterKey, ensure_key_file
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_group_commit import GroupCommit, Write
-from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeys, read_master_key
+from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeyRecords
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
+from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.errors import KeyDestroyed, PayloadNotFound, StorageUnusable
-
-MASTER_KEY = bytes(range(32))
 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "keys.db", [KEY_TABLES], secure_delete=True)
+    opened = await SqliteDatabase.open(tmp_path / "keys.db", KEY_TABLES, secure_delete=True)
     yield opened
     await opened.close()
+
+
+def keys_in(database: SqliteDatabase, name: str = "master.key", **options: Any) -> WrappedKeys:
+    path = database.path.with_name(name)
+    ensure_key_file(path)
+    return WrappedKeys(SqliteKeyRecords(database), FileMasterKey(path), **options)
 
 
 def written(directory: Path) -> bytes:
@@ -32,7 +38,7 @@ def written(directory: Path) -> bytes:
 
 @pytest.mark.parametrize("accounts", [1, 500])
 async def test_no_file_holds_a_destroyed_key(database: SqliteDatabase, tmp_path: Path, accounts: int) -> None:
-    keys = SqliteKeys(database, MASTER_KEY)
+    keys = keys_in(database)
     await asyncio.gather(*(keys.data_key(n) for n in range(accounts)))
     wrapped = dict(database.query("SELECT account_id, wrapped FROM data_keys"))
     assert all(key in written(tmp_path) for key in wrapped.values())
@@ -45,8 +51,8 @@ async def test_no_file_holds_a_destroyed_key(database: SqliteDatabase, tmp_path:
 
 
 async def test_a_destroyed_key_goes_while_other_connections_are_open(database: SqliteDatabase, tmp_path: Path) -> None:
-    other = await SqliteDatabase.open(tmp_path / "keys.db", [KEY_TABLES], secure_delete=True)
-    keys, others = SqliteKeys(database, MASTER_KEY), SqliteKeys(other, MASTER_KEY)
+    other = await SqliteDatabase.open(tmp_path / "keys.db", KEY_TABLES, secure_delete=True)
+    keys, others = keys_in(database), keys_in(other)
     await keys.data_key(7)
     await others.data_key(8)
     ((wrapped,),) = other.query("SELECT wrapped FROM data_keys WHERE account_id = 7")
@@ -57,47 +63,31 @@ async def test_a_destroyed_key_goes_while_other_connections_are_open(database: S
 
 async def test_a_key_destroyed_elsewhere_is_refused_within_a_minute(database: SqliteDatabase) -> None:
     now = 0.0
-    here, elsewhere = SqliteKeys(database, MASTER_KEY, monotonic=lambda: now), SqliteKeys(database, MASTER_KEY)
+    here, elsewhere = keys_in(database, monotonic=lambda: now), keys_in(database)
     await here.data_key(7)
     await elsewhere.destroy(7)
-    now = CACHE_S
-    assert CACHE_S <= 60
+    now = FRESH_S
+    assert FRESH_S <= 60
     with pytest.raises(KeyDestroyed):
         await here.data_key(7)
 
 
 async def test_no_file_holds_a_key_unwrapped(database: SqliteDatabase, tmp_path: Path) -> None:
-    key = await SqliteKeys(database, MASTER_KEY).data_key(7)
+    key = await keys_in(database).data_key(7)
     assert key.secret not in written(tmp_path)
 
 
 async def test_another_master_key_is_named_as_the_trouble(database: SqliteDatabase) -> None:
-    await SqliteKeys(database, MASTER_KEY).data_key(7)
+    await keys_in(database).data_key(7)
     with pytest.raises(StorageUnusable, match="another master key"):
-        await SqliteKeys(database, bytes(32)).data_key(7)
+        await keys_in(database, "another.key").data_key(7)
 
 
 async def test_a_key_moved_to_another_account_is_no_key(database: SqliteDatabase) -> None:
-    await SqliteKeys(database, MASTER_KEY).data_key(7)
+    await keys_in(database).data_key(7)
     await database.write(lambda connection, _: [connection.execute("UPDATE data_keys SET account_id = 8").rowcount], 0)
     with pytest.raises(StorageUnusable):
-        await SqliteKeys(database, MASTER_KEY).data_key(8)
-
-
-async def test_the_master_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "zekt" / "master.key"
-    made = await asyncio.gather(*(asyncio.to_thread(read_master_key, path) for _ in range(16)))
-    assert len(set(made)) == 1
-    assert len(made[0]) == 32
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [each.name for each in path.parent.iterdir()] == ["master.key"]
-
-
-def test_a_damaged_master_key_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "master.key"
-    path.write_bytes(b"short")
-    with pytest.raises(StorageUnusable, match="does not hold a master key"):
-        read_master_key(path)
+        await keys_in(database).data_key(8)
 
 
 async def test_no_file_holds_a_payload_in_plain_or_compressed(database: SqliteDatabase, tmp_path: Path) -> None:
@@ -105,14 +95,14 @@ async def test_no_file_holds_a_payload_in_plain_or_compressed(database: SqliteDa
     directory.mkdir()
     file = await SqliteDatabase.open(directory / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
     content = secrets.token_bytes(4096)
-    await SqlitePayloads(file, SqliteKeys(database, MASTER_KEY)).put(7, content)
+    await SqlitePayloads(file, keys_in(database)).put(7, content)
     assert content[1000:1032] not in written(directory)
     await file.close()
 
 
 async def test_a_webhook_takes_little_room(database: SqliteDatabase, tmp_path: Path) -> None:
     file = await SqliteDatabase.open(tmp_path / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
-    await SqlitePayloads(file, SqliteKeys(database, MASTER_KEY)).put(7, b'{"workflow_run": {"id": 1}}' * 700)
+    await SqlitePayloads(file, keys_in(database)).put(7, b'{"workflow_run": {"id": 1}}' * 700)
     ((stored,),) = file.query("SELECT length(body) FROM payloads")
     assert stored < 1000
     await file.close()
@@ -120,7 +110,7 @@ async def test_a_webhook_takes_little_room(database: SqliteDatabase, tmp_path: P
 
 async def test_a_damaged_payload_is_told_from_a_missing_one(database: SqliteDatabase, tmp_path: Path) -> None:
     file = await SqliteDatabase.open(tmp_path / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
-    payloads = SqlitePayloads(file, SqliteKeys(database, MASTER_KEY))
+    payloads = SqlitePayloads(file, keys_in(database))
     ref = await payloads.put(7, b"x")
     await file.write(
         lambda connection, _: [connection.execute("UPDATE payloads SET body = zeroblob(length(body))").rowcount], 0
@@ -134,7 +124,7 @@ async def test_a_purge_of_many_payloads_lets_others_in_between(
     database: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = await SqliteDatabase.open(tmp_path / "payloads.db", [PAYLOAD_TABLES], secure_delete=True)
-    payloads = SqlitePayloads(file, SqliteKeys(database, MASTER_KEY))
+    payloads = SqlitePayloads(file, keys_in(database))
     await asyncio.gather(*(payloads.put(7, b"%d" % n, retention=timedelta(0)) for n in range(1200)))
     commits: list[Any] = []
     commit = GroupCommit.commit

@@ -17,7 +17,7 @@ from zekt_cli.output import print_json
 from zekt_cli.provision.refusals import explained
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import COSMOS_ENDPOINT, AzureSettings
-from zekt_common.adapters.backend_settings import MASTER_KEY_FILE
+from zekt_common.adapters.master_key_settings import MASTER_KEY_FILE
 from zekt_common.adapters.sqlite_export import open_export
 from zekt_common.errors import SettingsError, ZektError
 

@@ -80,7 +80,7 @@ def _on_azure(env: Mapping[str, str], resources: ExitStack, data_dir: Path, *, s
     from zekt_cli.hosting import azure  # noqa: PLC0415 - what one machine never needs
 
     made = azure.stand_ins(resources, data_dir, env) if sandbox else {}
-    env = _with_defaults(env, azure.master_key_file(data_dir) | made)
+    env = _with_defaults(env, azure.master_key_file(data_dir, env) | made)
     if made:
         azure.provision(env, made)
     return env

@@ -23,7 +23,7 @@ async def copy_keys(source: SqliteExport, target: CosmosImport) -> int:
     try:
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
-            await asyncio.gather(*(target.add_key(key.account_id, key.key_id, key.wrapped) for key in some))
+            await asyncio.gather(*(target.add_key(key) for key in some))
     except DocumentConflict as error:
         raise CommandFailed(Exit.CHECK_FAILED, f"ZEKT_COSMOS_DATABASE: {error}") from None
     return len(keys)

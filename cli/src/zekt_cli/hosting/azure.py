@@ -21,9 +21,9 @@ from zekt_common.adapters.azure_settings import (
     SERVICEBUS_NAMESPACE,
     AzureSettings,
 )
-from zekt_common.adapters.backend_settings import MASTER_KEY_FILE
+from zekt_common.adapters.master_key_file import ensure_key_file
+from zekt_common.adapters.master_key_settings import DEFAULT_FILE, KEYVAULT_URL, MASTER_KEY_FILE
 from zekt_common.adapters.servicebus_topology import emulator_config
-from zekt_common.adapters.sqlite_keys import read_master_key
 from zekt_sandbox.azurite import AzuriteUnavailable, running
 
 STARTS_WITHIN_S: Final = 30.0
@@ -31,14 +31,16 @@ ENDS_WITHIN_S: Final = 3.0
 _CONFIG_FILE: Final = "servicebus-config.json"
 
 
-def master_key_file(data_dir: Path) -> dict[str, str]:
-    """Return the setting of a master key that a suite of one process makes for itself.
+def master_key_file(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the setting of a master key that a suite of one process makes for itself, unless it has one.
 
     Raises:
         StorageUnusable: the file can be neither read nor created.
     """
-    path = data_dir / "master.key"
-    read_master_key(path)
+    if _leads_to(env, MASTER_KEY_FILE, KEYVAULT_URL):
+        return {}
+    path = data_dir / DEFAULT_FILE
+    ensure_key_file(path)
     return {MASTER_KEY_FILE: str(path)}
 
 

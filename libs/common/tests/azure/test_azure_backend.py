@@ -3,6 +3,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,6 +15,7 @@ from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
 from zekt_common.adapters.cosmos_client import CosmosConnection
+from zekt_common.adapters.master_key_settings import MasterKeySettings
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_common.envelope import Event, NewEvent
 from zekt_common.errors import BackendUnavailable
@@ -21,7 +23,6 @@ from zekt_common.ports import OutgoingMessage
 from zekt_sandbox import cosmos, servicebus
 from zekt_sandbox.azurite import Azurite
 
-MASTER_KEY = bytes(32)
 RECOVERS_WITHIN_S = 20.0
 
 
@@ -35,12 +36,13 @@ class Azure:
     """The three services, with what provisioning makes for ingress."""
 
     settings: AzureSettings
+    master_key: MasterKeySettings
     cosmos: cosmos.CosmosSandbox
     bus: servicebus.ServiceBusSandbox
 
 
 @pytest.fixture
-async def azure(azurite: Azurite) -> AsyncIterator[Azure]:
+async def azure(azurite: Azurite, tmp_path: Path) -> AsyncIterator[Azure]:
     async with cosmos.serving() as account, servicebus.serving(emulator_config()) as namespace:
         settings = AzureSettings(
             servicebus_connection=namespace.connection_string,
@@ -53,12 +55,13 @@ async def azure(azurite: Azurite) -> AsyncIterator[Azure]:
             BlobContainer(BlobConnection(connection_string=azurite.connection_string)) as container,
         ):
             await container.ensure()
-            yield Azure(settings, account, namespace)
+            yield Azure(settings, MasterKeySettings().within(tmp_path), account, namespace)
 
 
 @asynccontextmanager
-async def opened(settings: AzureSettings) -> AsyncIterator[Backend]:
-    async with open_azure_backend(settings, MASTER_KEY, "ingress") as backend:
+async def opened(azure: Azure, **changes: str) -> AsyncIterator[Backend]:
+    settings = dataclasses.replace(azure.settings, **changes)
+    async with open_azure_backend(settings, azure.master_key, "ingress") as backend:
         yield backend
 
 
@@ -69,7 +72,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_every_port_works_on_azure(azure: Azure) -> None:
-    async with opened(azure.settings) as backend:
+    async with opened(azure) as backend:
         noted = NewEvent(body=Noted(text="x"), source="/zekt/test", subject="1", correlationid="1", causationid="1")
         [event] = await backend.store.append("test/1", [noted], expected_version=0)
         await backend.bus.publish("ingress", [OutgoingMessage(envelope=event)])
@@ -84,9 +87,9 @@ async def test_every_port_works_on_azure(azure: Azure) -> None:
 
 
 async def test_the_services_of_a_process_share_one_client_of_each_kind(azure: Azure) -> None:
-    async with opened(azure.settings) as one:
+    async with opened(azure) as one:
         connections = azure.bus.connection_count
-        async with opened(azure.settings) as other:
+        async with opened(azure) as other:
             assert other.bus is one.bus
             await until(lambda: _is(azure.bus.connection_count == connections))
         assert (await one.check()).ok
@@ -120,7 +123,7 @@ async def test_at_start_what_cannot_be_used_is_one_line_with_its_setting(
     azure: Azure, change: dict[str, str], says: str
 ) -> None:
     with pytest.raises(BackendUnavailable, match=says) as unavailable:
-        async with opened(dataclasses.replace(azure.settings, **change)):
+        async with opened(azure, **change):
             pytest.fail("it opened")
     assert "\n" not in str(unavailable.value)
     assert "c2VjcmV0" not in str(unavailable.value)
@@ -129,13 +132,13 @@ async def test_at_start_what_cannot_be_used_is_one_line_with_its_setting(
 async def test_a_wrong_key_for_service_bus_is_refused_at_start(azure: Azure) -> None:
     wrong = azure.bus.connection_string.replace(azure.bus.key, "d3Jvbmc=")
     with pytest.raises(BackendUnavailable, match="ZEKT_SERVICEBUS_CONNECTION") as unavailable:
-        async with opened(dataclasses.replace(azure.settings, servicebus_connection=wrong)):
+        async with opened(azure, servicebus_connection=wrong):
             pytest.fail("it opened")
     assert "d3Jvbmc" not in str(unavailable.value)
 
 
 async def test_an_outage_of_service_bus_shows_and_passes(azure: Azure) -> None:
-    async with opened(azure.settings) as backend:
+    async with opened(azure) as backend:
         receiver = backend.bus.subscribe("ingress", "router")
         await receiver.receive(1, timeout_s=0)
         azure.bus.begin_outage()
@@ -155,7 +158,7 @@ async def test_an_outage_of_service_bus_shows_and_passes(azure: Azure) -> None:
 
 
 async def test_an_outage_of_cosmos_shows_and_passes(azure: Azure) -> None:
-    async with opened(azure.settings) as backend:
+    async with opened(azure) as backend:
         fault = azure.cosmos.faults.add("error", status=503, count=None)
 
         async def is_told() -> bool:

@@ -16,12 +16,15 @@ from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.cosmos_append_times import Timing
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
-from zekt_common.adapters.cosmos_keys import CosmosKeys
+from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
 from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.adapters.master_key_file import FileMasterKey
+from zekt_common.adapters.master_key_settings import DEFAULT_FILE
 from zekt_common.adapters.servicebus_bus import open_servicebus_bus
+from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.clock import Clock
 from zekt_sandbox.azurite import Azurite
 from zekt_sandbox.servicebus.namespace import Namespace
@@ -52,7 +55,7 @@ async def open_azure(account: CosmosConnection, directory: Path, clock: Clock) -
             embedded,
             store=CosmosEventStore(database.container(events_of(SERVICE)), clock=clock, timing=ANY_CLOCK),
             views=views,
-            keys=CosmosKeys(database.container(KEYS), bytes(32)),
+            keys=WrappedKeys(CosmosKeyRecords(database.container(KEYS)), FileMasterKey(directory / DEFAULT_FILE)),
             leases=CosmosLeases(views),
         )
 

@@ -19,17 +19,22 @@ from zekt_common.adapters.cosmos_client import CosmosDatabase, open_cosmos
 from zekt_common.adapters.cosmos_container import CosmosContainer
 from zekt_common.adapters.cosmos_errors import FOUND_NOT, CosmosRefused
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
-from zekt_common.adapters.cosmos_keys import CosmosKeys
+from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
 from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
+from zekt_common.adapters.key_wrapping import MasterKey
+from zekt_common.adapters.master_key import open_master_key
+from zekt_common.adapters.master_key_settings import KEYVAULT_URL, MASTER_KEY_FILE, MasterKeySettings
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.sharing import shared
+from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.topology import SUBSCRIPTIONS, Subscription
 from zekt_common.errors import BackendUnavailable
 
+MASTER_KEY: Final = f"{KEYVAULT_URL}, or {MASTER_KEY_FILE}"
 PROBE: Final = ("readiness", "probe")
 
 
@@ -45,15 +50,18 @@ class _Clients:
 
 @asynccontextmanager
 async def open_azure_backend(
-    settings: AzureSettings, master_key: bytes, service: str, *, clock: Clock = utc_now
+    settings: AzureSettings, master_key: MasterKeySettings, service: str, *, clock: Clock = utc_now
 ) -> AsyncIterator[Backend]:
     """Open the service's ports, once every endpoint has answered and holds what provisioning creates.
 
     Raises:
         BackendUnavailable: an endpoint cannot be reached, refuses us or lacks something; it names the setting.
     """
-    async with shared((settings, clock), lambda: _open_clients(settings, clock)) as clients:
-        backend, readiness = _compose(clients, master_key, service, clock)
+    async with (
+        shared((settings, clock), lambda: _open_clients(settings, clock)) as clients,
+        open_master_key(master_key) as master,
+    ):
+        backend, readiness = _compose(clients, master, service, clock)
         await asyncio.gather(
             clients.bus.open(_published_by(service)),
             *(_check_subscription(clients.connections.servicebus, each) for each in _consumed_by(service)),
@@ -75,16 +83,17 @@ async def _open_clients(settings: AzureSettings, clock: Clock) -> AsyncIterator[
         )
 
 
-def _compose(clients: _Clients, master_key: bytes, service: str, clock: Clock) -> tuple[Backend, AzureReadiness]:
+def _compose(clients: _Clients, master: MasterKey, service: str, clock: Clock) -> tuple[Backend, AzureReadiness]:
     database = clients.database
     views = CosmosViews(database.container(views_of(service)))
-    keys = CosmosKeys(database.container(KEYS), master_key)
+    keys = WrappedKeys(CosmosKeyRecords(database.container(KEYS)), master)
     payloads = BlobPayloads(clients.blobs, keys, clock=clock)
     readiness = AzureReadiness(
         {
             COSMOS_ENDPOINT: lambda: views.get(*PROBE),
             clients.connections.servicebus.setting: lambda: _check_bus(clients.bus, service),
             clients.connections.blob.setting: clients.blobs.check,
+            MASTER_KEY: master.check,
         }
     )
     backend = Backend(

@@ -1,6 +1,6 @@
 """Which engine stands behind the ports."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from zekt_common.adapters.azure_settings import (
@@ -11,11 +11,10 @@ from zekt_common.adapters.azure_settings import (
     SERVICEBUS_NAMESPACE,
     AzureSettings,
 )
+from zekt_common.adapters.master_key_settings import IN_DATA_DIRECTORY, MasterKeySettings
 from zekt_common.kit.settings import EnvironmentReader
 
 BACKEND: Final = "ZEKT_BACKEND"
-MASTER_KEY_FILE: Final = "ZEKT_MASTER_KEY_FILE"
-MASTER_KEY_BYTES: Final = 32
 _ONLY_AZURE: Final = (SERVICEBUS_CONNECTION, SERVICEBUS_NAMESPACE, COSMOS_ENDPOINT, BLOB_CONNECTION, BLOB_URL)
 
 
@@ -23,23 +22,23 @@ _ONLY_AZURE: Final = (SERVICEBUS_CONNECTION, SERVICEBUS_NAMESPACE, COSMOS_ENDPOI
 class BackendSettings:
     """SQLite below the data directory, unless `azure` says where Azure's services are.
 
-    There the master key wraps the data keys; every process must be given the same.
+    The master key wraps the data keys; every process must be given the same.
     """
 
     azure: AzureSettings | None = None
-    master_key: bytes = field(default=b"", repr=False)
+    master_key: MasterKeySettings = IN_DATA_DIRECTORY
 
     @classmethod
     def read(cls, reader: EnvironmentReader) -> "BackendSettings":
         """Return the settings in the reader's environment; what is wrong with them stays with the reader."""
         backend = reader.optional(BACKEND)
         if backend == "azure":
-            return cls(azure=AzureSettings.read(reader), master_key=_master_key(reader))
+            return cls(azure=AzureSettings.read(reader), master_key=MasterKeySettings.read(reader, shared=True))
         if backend not in (None, "sqlite"):
             reader.reject(BACKEND, f"must be sqlite or azure, not {backend!r}")
         elif backend is None:
             _refuse_stray(reader)
-        return cls()
+        return cls(master_key=MasterKeySettings.read(reader, shared=False))
 
 
 def _refuse_stray(reader: EnvironmentReader) -> None:
@@ -47,14 +46,6 @@ def _refuse_stray(reader: EnvironmentReader) -> None:
     stray = [name for name in _ONLY_AZURE if reader.optional(name)]
     if stray:
         reader.reject(BACKEND, f"is not set in spite of {', '.join(stray)}: set it to azure or sqlite")
-
-
-def _master_key(reader: EnvironmentReader) -> bytes:
-    """Read the key from a file that must exist: one made by each process would lock the others out."""
-    key = reader.file(MASTER_KEY_FILE)
-    if key is not None and len(key) != MASTER_KEY_BYTES:
-        reader.reject(MASTER_KEY_FILE, f"names a file that does not hold exactly {MASTER_KEY_BYTES} bytes")
-    return key or b""
 
 
 ON_THIS_MACHINE: Final = BackendSettings()

@@ -32,9 +32,11 @@ def open_configured_backend(
     Raises:
         StorageUnusable: the data directory or an endpoint cannot be used; the message says which setting leads there.
     """
-    host, azure = settings.host, settings.backend.azure
+    host, azure, master_key = settings.host, settings.backend.azure, settings.backend.master_key
     if azure is None:
-        return open_backend(host.data_dir, service, clock=clock, writer_process=host.writer_process)
+        return open_backend(
+            host.data_dir, service, master_key=master_key, clock=clock, writer_process=host.writer_process
+        )
     from zekt_common.adapters.azure_backend import open_azure_backend  # noqa: PLC0415 - SDKs that one machine never needs
 
-    return open_azure_backend(azure, settings.backend.master_key, service, clock=clock)
+    return open_azure_backend(azure, master_key, service, clock=clock)

@@ -1,7 +1,7 @@
 """One Cosmos container as the adapters use it: items in, items out, our errors, and the price of every answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from azure.core import MatchConditions
@@ -109,6 +109,18 @@ class CosmosContainer:
             return results
 
         return await self.ask("query", gather)
+
+    async def scan(self, query: str, *, page: int = PAGE) -> AsyncIterator[Any]:
+        """Yield the results from all partitions, in no order, asking for a page at a time."""
+        pages = self.proxy.query_items(query, max_item_count=page).by_page()
+
+        async def next_page(_: Hook) -> list[Any] | None:
+            found = await anext(pages, None)
+            return None if found is None else [item async for item in found]
+
+        while (items := await self.ask("query", next_page)) is not None:
+            for item in items:
+                yield item
 
     async def ask(self, operation: str, request: Callable[[Hook], Awaitable[Answer]]) -> Answer:
         """Await the request, thrice at most while it fails for the moment, and record what each answer costs.

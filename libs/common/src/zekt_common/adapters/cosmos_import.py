@@ -1,6 +1,5 @@
 """Writing to Cosmos DB what another engine holds, as it is: ids, versions, commit ids and times stay."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -9,7 +8,9 @@ from zekt_common.adapters.cosmos_container import CosmosContainer, Operation
 from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, CosmosRefused
 from zekt_common.adapters.cosmos_event_store import LARGEST_APPEND, event_item, item_id
 from zekt_common.adapters.cosmos_ids import BOUND, decode_id
+from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
+from zekt_common.adapters.key_wrapping import WrappedKey
 from zekt_common.envelope import Envelope, encode
 from zekt_common.errors import DocumentConflict, EventTampered
 
@@ -34,18 +35,18 @@ class CosmosImport:
         for batch in _batches(envelopes):
             await _create(container, batch)
 
-    async def add_key(self, account_id: int, key_id: str, wrapped: bytes) -> bool:
+    async def add_key(self, key: WrappedKey) -> bool:
         """Store a data key as it is wrapped under the master key and return True, or False when it is there already.
 
         Raises:
             DocumentConflict: the account has another key there.
         """
-        container, id_ = self._database.container(KEYS), str(account_id)
-        item = {"id": id_, "keyId": key_id, "wrapped": base64.b64encode(wrapped).decode()}
-        known = await container.read(id_, id_)
-        kept = known or await container.create_or_keep(id_, item)
-        if any(kept[name] != value for name, value in item.items()):
-            raise DocumentConflict(f"account {id_} has another data key there")
+        records = CosmosKeyRecords(self._database.container(KEYS))
+        known = await records.find(key.account_id)
+        kept = known or await records.add(key)
+        rotated_since = kept.key_id == key.key_id and kept.wrapped != key.wrapped
+        if kept.key_id != key.key_id or (rotated_since and not await records.replace(kept, key)):
+            raise DocumentConflict(f"account {key.account_id} has another data key there")
         return known is None
 
     async def places(self, service: str) -> set[tuple[str, str]]:

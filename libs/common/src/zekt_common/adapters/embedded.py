@@ -6,18 +6,22 @@ services. Services in one process share each file's writer; services in several 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.file_leases import FileLeases
+from zekt_common.adapters.master_key import open_master_key, troubles_of
+from zekt_common.adapters.master_key_settings import IN_DATA_DIRECTORY, MasterKeySettings
 from zekt_common.adapters.sharing import shared
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
 from zekt_common.adapters.sqlite_database import Committer, SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, SqliteEventStore
-from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeys, read_master_key
+from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeyRecords
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
 from zekt_common.adapters.sqlite_views import VIEW_EXPIRY, VIEW_TABLES, SqliteViews
 from zekt_common.adapters.sqlite_writer_process import WriterProcess
+from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
 
@@ -29,7 +33,12 @@ OWN_TABLES = [f"{EVENT_TABLES};{VIEW_TABLES}", VIEW_EXPIRY]
 
 @asynccontextmanager
 async def open_backend(
-    data_dir: Path, service: str, *, clock: Clock = utc_now, writer_process: bool = False
+    data_dir: Path,
+    service: str,
+    *,
+    master_key: MasterKeySettings = IN_DATA_DIRECTORY,
+    clock: Clock = utc_now,
+    writer_process: bool = False,
 ) -> AsyncIterator[Backend]:
     """Open the service's ports below `data_dir`, creating it on first use (mode 0700).
 
@@ -44,9 +53,10 @@ async def open_backend(
         _shared(data_dir / f"{service}.db", OWN_TABLES, committer=committer) as own,
         _shared(data_dir / "bus.db", [BUS_TABLES], committer="loop") as bus,
         _shared(data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True, committer=committer) as payloads,
-        _shared(data_dir / "keys.db", [KEY_TABLES], secure_delete=True) as key_file,
+        _shared(data_dir / "keys.db", KEY_TABLES, secure_delete=True) as key_file,
+        open_master_key(master_key.within(data_dir)) as master,
     ):
-        keys = SqliteKeys(key_file, read_master_key(data_dir / "master.key"))
+        keys = WrappedKeys(SqliteKeyRecords(key_file), master)
         views, on_bus = SqliteViews(own, clock=clock), SqliteBus(bus, clock=clock)
         kept = SqlitePayloads(payloads, keys, clock=clock)
         yield Backend(
@@ -56,6 +66,7 @@ async def open_backend(
             payloads=kept,
             keys=keys,
             leases=FileLeases(data_dir / "leases"),
+            troubles=partial(troubles_of, master),
             expiring={"views": views, "payloads": kept, "dead letters": on_bus},
         )
 

@@ -1,76 +1,124 @@
-"""How data keys rest, and how long they are remembered: wrapped under the master key and bound to their account."""
+"""How data keys rest: wrapped under one generation of the master key, and bound to their account."""
 
-import secrets
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final, Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+import msgspec
 
-from zekt_common.errors import KeyDestroyed, StorageUnusable
-from zekt_common.ports.keys import DataKey
+from zekt_common.errors import StorageUnusable
 
 KEY_BYTES: Final = 32
-NONCE_BYTES: Final = 12
-CACHE_S: Final = 30.0
-CACHED_KEYS: Final = 4096
 
 
-class KeyWrapping:
-    """Wraps and unwraps data keys; `place` names in errors what they are stored in."""
+class WrongMasterKey(StorageUnusable):
+    """The key is wrapped under a generation that the master key does not have, or for another account."""
 
-    def __init__(self, master_key: bytes, place: str) -> None:
-        self._master = AESGCM(master_key)
-        self._place = place
 
-    def new(self, account_id: int) -> tuple[str, bytes]:
-        """Return the id of a new key and the key, wrapped; the nonce comes first."""
-        key_id, nonce = secrets.token_hex(8), secrets.token_bytes(NONCE_BYTES)
-        secret = secrets.token_bytes(KEY_BYTES)
-        return key_id, nonce + self._master.encrypt(nonce, secret, _bound_to(account_id, key_id))
+class WrappedKey(msgspec.Struct, frozen=True):
+    """A data key as stored; one that was destroyed leaves its record behind, with an empty id.
 
-    def unwrap(self, account_id: int, key_id: str, stored: bytes) -> DataKey:
-        """Return the key; one that was destroyed has an empty id.
+    `generation` is the master key's, empty where it was stored before there were several; `revision` is the record's,
+    where the store keeps one.
+    """
+
+    account_id: int
+    key_id: str
+    wrapped: bytes
+    generation: str = ""
+    revision: str = ""
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether nothing is left of it."""
+        return not self.key_id
+
+    @property
+    def binding(self) -> bytes:
+        """What the wrapping vouches for beside the key: whose it is."""
+        return f"zekt data key {self.account_id} {self.key_id}".encode()
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """One of the master key's generations; nothing was wrapped under it before `since`."""
+
+    name: str
+    since: datetime
+
+
+class MasterKey(Protocol):
+    """The key that wraps data keys: the newest of its generations wraps, every one of them unwraps."""
+
+    async def wrap(self, secret: bytes, binding: bytes, /) -> tuple[str, bytes]:
+        """Return the newest generation's name and `secret`, wrapped under it and bound to `binding`.
 
         Raises:
-            KeyDestroyed: it was destroyed.
-            StorageUnusable: it was wrapped under another master key.
+            StorageUnusable: the master key cannot be used; the message says where it is.
         """
-        if not key_id:
-            raise KeyDestroyed(f"the data key of account {account_id} was destroyed")
-        nonce, wrapped = stored[:NONCE_BYTES], stored[NONCE_BYTES:]
-        try:
-            return DataKey(key_id, self._master.decrypt(nonce, wrapped, _bound_to(account_id, key_id)))
-        except InvalidTag:
-            reason = f"{self._place} was written under another master key: restore that key's file"
-            raise StorageUnusable(reason) from None
+        ...
+
+    async def unwrap(self, generation: str, wrapped: bytes, binding: bytes, /) -> bytes:
+        """Return what was wrapped; an empty generation stands for any.
+
+        Raises:
+            WrongMasterKey: it was wrapped under no generation that there is, or with another binding.
+            StorageUnusable: the master key cannot be used; the message says where it is.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Pass if the master key can be used.
+
+        Raises:
+            StorageUnusable: it cannot; the message says why.
+        """
+        ...
+
+    async def generations(self) -> Sequence[Generation]:
+        """Return those that unwrap, oldest first; the last one wraps."""
+        ...
+
+    async def renew(self) -> None:
+        """Add a generation, which wraps from now on; others who use the master key notice by themselves."""
+        ...
+
+    async def retire(self, names: Collection[str], /) -> None:
+        """Drop these generations: what is wrapped under them is lost."""
+        ...
 
 
-class KeyCache:
-    """Keys in use, for 30 s each: that is how long another process's `destroy` may go unnoticed."""
+class KeyRecords(Protocol):
+    """Where wrapped keys are stored, one record for each account."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._keys: OrderedDict[int, tuple[float, DataKey]] = OrderedDict()
+    @property
+    def place(self) -> str:
+        """What errors call it."""
+        ...
 
-    def get(self, account_id: int) -> DataKey | None:
-        """Return the key if it was put within the last 30 s."""
-        cached = self._keys.get(account_id)
-        return cached[1] if cached and self._monotonic() - cached[0] < CACHE_S else None
+    async def find(self, account_id: int, /) -> WrappedKey | None:
+        """Return the account's record, or None where there never was one."""
+        ...
 
-    def put(self, account_id: int, key: DataKey) -> None:
-        """Remember the key, and forget the one put longest ago when there are too many."""
-        self._keys[account_id] = (self._monotonic(), key)
-        self._keys.move_to_end(account_id)
-        if len(self._keys) > CACHED_KEYS:
-            self._keys.popitem(last=False)
+    async def add(self, record: WrappedKey, /) -> WrappedKey:
+        """Store the record unless the account has one, and return the one that holds: the first to come wins."""
+        ...
 
-    def forget(self, account_id: int) -> None:
-        """Forget the key at once."""
-        self._keys.pop(account_id, None)
+    async def replace(self, known: WrappedKey, record: WrappedKey, /) -> bool:
+        """Store `record` in place of `known`; False, and nothing stored, where that is not what is there any more."""
+        ...
 
+    async def destroy(self, account_id: int, /) -> None:
+        """Overwrite the account's key with nothing, or see to it that there will never be one."""
+        ...
 
-def _bound_to(account_id: int, key_id: str) -> bytes:
-    return f"zekt data key {account_id} {key_id}".encode()
+    def under_others(self, generation: str, /) -> AsyncIterator[WrappedKey]:
+        """Yield the records wrapped under any other generation than this, destroyed keys left out."""
+        ...
+
+    async def counts(self) -> Mapping[str, int]:
+        """Return how many keys are wrapped under each generation."""
+        ...
+
+    async def forget_replaced(self) -> None:
+        """Leave no trace of what was replaced or destroyed, as far as that is up to us."""
+        ...

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from zekt_common.adapters.embedded import OWN_TABLES
+from zekt_common.adapters.key_wrapping import WrappedKey
 from zekt_common.adapters.sqlite_bus import BUS_TABLES
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import SqliteEventStore
@@ -37,14 +38,6 @@ class StoredDocument(msgspec.Struct, frozen=True):
     id: str
     body: bytes
     expires_at: int | None
-
-
-class StoredKey(msgspec.Struct, frozen=True):
-    """A data key, wrapped under the master key; one that was destroyed has an empty id."""
-
-    account_id: int
-    key_id: str
-    wrapped: bytes
 
 
 class StoredPayload(msgspec.Struct, frozen=True):
@@ -79,10 +72,10 @@ class SqliteExport:
             yield from (StoredDocument(*row) for row in rows if row[0] not in without)
             place = rows[-1][:2]
 
-    def keys(self) -> Sequence[StoredKey]:
+    def keys(self) -> Sequence[WrappedKey]:
         """Return all data keys, destroyed ones too."""
-        rows = self._keys.query("SELECT account_id, key_id, wrapped FROM data_keys ORDER BY account_id")
-        return [StoredKey(*row) for row in rows]
+        rows = self._keys.query("SELECT account_id, key_id, wrapped, generation FROM data_keys ORDER BY account_id")
+        return [WrappedKey(*row) for row in rows]
 
     def payloads(self, *, now: int) -> Iterator[StoredPayload]:
         """Yield the payloads that have not expired, sealed as they are."""
@@ -127,5 +120,5 @@ async def open_export(data_dir: Path, services: Sequence[str]) -> AsyncIterator[
             own={service: await opened(service, *OWN_TABLES) for service in services},
             bus=await opened("bus", BUS_TABLES),
             payloads=await opened("payloads", PAYLOAD_TABLES, secure_delete=True),
-            keys=await opened("keys", KEY_TABLES, secure_delete=True),
+            keys=await opened("keys", *KEY_TABLES, secure_delete=True),
         )
