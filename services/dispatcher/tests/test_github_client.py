@@ -44,7 +44,7 @@ async def installation_token(sandbox: GitHubSandbox, http: aiohttp.ClientSession
 
 
 async def test_a_dispatch_arrives_as_it_was_encoded(called: Called) -> None:
-    assert await called.dispatch() == Taken()
+    assert await called.dispatch() == Taken(remaining=4999)
     (received,) = called.sandbox.dispatches()
     assert received.body == BODY
     assert received.repository == TARGET

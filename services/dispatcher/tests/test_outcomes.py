@@ -23,6 +23,13 @@ def test_any_success_means_that_github_has_it(status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "remaining"), [("4711", 4711), ("0", 0), ("", None), ("many", None), ("9" * 10, None)]
+)
+def test_what_is_left_of_the_rate_limit_is_read_from_an_answer(told: str, remaining: int | None) -> None:
+    assert judge(answer(204, {"X-RateLimit-Remaining": told}), NOW) == Taken(remaining)
+
+
+@pytest.mark.parametrize(
     ("given", "category", "extra"),
     [
         (answer(503, {"Retry-After": "7"}), "unavailable", {"not_before_s": 7.0}),

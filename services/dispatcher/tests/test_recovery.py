@@ -19,6 +19,7 @@ from zekt_common.envelope import Envelope, NewEvent
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.consumer import Complete
 from zekt_common.ports import EventStore
+from zekt_dispatcher.allowances import Allowances
 from zekt_dispatcher.budgets import Budgets
 from zekt_dispatcher.delivery import Policy, decider, stream_of
 from zekt_dispatcher.delivery_commands import BeginAttempt, RecordDispatched, Replay, Request
@@ -114,7 +115,15 @@ def assemble(clock: Clock, sandbox: GitHubSandbox, backend: Backend, http: aioht
     )
     github = GitHub(http, sandbox.url, clock=clock)
     dispatching = Dispatching(
-        ledger, preparation, github, tokens, budgets, post_timeout_s=10, clock=clock, jitter=lambda: 1.0
+        ledger,
+        preparation,
+        github,
+        tokens,
+        budgets,
+        allowances=Allowances(),
+        post_timeout_s=10,
+        clock=clock,
+        jitter=lambda: 1.0,
     )
     handlers = Handlers(ledger, dispatching, policy, clock=clock, jitter=lambda: 1.0)
     return Parts(clock, sandbox, store, ledger, handlers)

@@ -22,6 +22,7 @@ from zekt_common.kit.projector import Projector
 from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.sweeper import Sweeper
+from zekt_dispatcher.allowances import Allowances
 from zekt_dispatcher.budgets import Budgets
 from zekt_dispatcher.consumer_http import ConsumerDesk, ConsumerRoutes
 from zekt_dispatcher.delivery import decider
@@ -62,6 +63,7 @@ class _Dispatcher:
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))
             self._build(backend, http)
             stack.push_async_callback(self._tokens.close)
+            stack.callback(self._allowances.watch(self._budgets))
             parts = (self._projector, self._consumer, self._installations, self._sweeper, self._retention)
             loops = [asyncio.create_task(part.run()) for part in parts]
             stack.push_async_callback(_end, loops)
@@ -81,7 +83,8 @@ class _Dispatcher:
 
     def _build(self, backend: Backend, http: aiohttp.ClientSession) -> None:
         settings, clock = self._settings, self._clock
-        budgets = Budgets(settings.concurrency)
+        self._budgets = budgets = Budgets(settings.concurrency)
+        self._allowances = Allowances()
         own = service_tokens(settings.entra, settings.host.data_dir, service=NAME, roles=[TOKENS_INSTALLATION])
         identity = IdentityClient(http, settings.identity_url, own)
         self._tokens = DispatchTokens(identity, clock=clock)
@@ -97,7 +100,14 @@ class _Dispatcher:
         )
         github = GitHub(http, settings.github_api_url, clock=clock)
         dispatching = Dispatching(
-            ledger, preparation, github, self._tokens, budgets, post_timeout_s=settings.post_timeout_s, clock=clock
+            ledger,
+            preparation,
+            github,
+            self._tokens,
+            budgets,
+            allowances=self._allowances,
+            post_timeout_s=settings.post_timeout_s,
+            clock=clock,
         )
         handlers = Handlers(ledger, dispatching, settings.policy, clock=clock)
         self._installations = Consumer(backend.bus, "identity", NAME, standing.handlers(), clock=clock)

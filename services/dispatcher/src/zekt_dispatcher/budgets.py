@@ -47,6 +47,12 @@ class Budgets:
         """How many slots are in use."""
         return self._taken
 
+    @property
+    def pausing(self) -> int:
+        """How many installations may begin nothing at present."""
+        now = self._monotonic()
+        return sum(until > now for until in list(self._paused_until.values()))
+
     def pause(self, installation_id: int, seconds: float) -> None:
         """Let the installation begin nothing for so long; a longer pause stays."""
         until = self._monotonic() + seconds

@@ -15,6 +15,7 @@ from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
 from zekt_common.telemetry.metrics import DISPATCH_DURATION, DISPATCHES
 from zekt_common.telemetry.tracing import span
+from zekt_dispatcher.allowances import Allowances
 from zekt_dispatcher.budgets import Budgets
 from zekt_dispatcher.delivery_commands import (
     BeginAttempt,
@@ -51,12 +52,13 @@ class Dispatching:
         tokens: DispatchTokens,
         budgets: Budgets,
         *,
+        allowances: Allowances,
         post_timeout_s: float,
         clock: Clock = utc_now,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._ledger, self._preparation, self._github = ledger, preparation, github
-        self._tokens, self._budgets = tokens, budgets
+        self._tokens, self._budgets, self._allowances = tokens, budgets, allowances
         self._post_timeout_s = post_timeout_s
         self._deadline = timedelta(seconds=post_timeout_s + DEADLINE_MARGIN_S)
         self._clock = clock
@@ -110,8 +112,10 @@ class Dispatching:
         installation_id = ready.order.installation_id
         if isinstance(outcome, Taken):
             self._budgets.succeeded(installation_id)
+            self._allowances.note(installation_id, outcome.remaining)
         elif isinstance(outcome, NotTaken) and outcome.limited:
             self._budgets.pause(installation_id, outcome.not_before_s)
+            self._allowances.note(installation_id, 0)
         elif isinstance(outcome, NotTaken) and outcome.token_rejected:
             self._tokens.reject(installation_id, ready.order.target_repository_id, ready.token)
 

@@ -13,6 +13,7 @@ from zekt_common.telemetry.tracing import current_span
 from zekt_dispatcher.delivery_commands import Command
 from zekt_dispatcher.delivery_events import DeliveryRequested, Order
 from zekt_dispatcher.delivery_state import Delivery
+from zekt_dispatcher.telling import tell
 
 SOURCE: Final = "zekt/dispatcher"
 TRIES: Final = 4
@@ -69,6 +70,7 @@ class Ledger:
         cause = cause or f"{entry.stream}@{entry.version}"
         events = [_wrap(event, _order(state, decided), cause) for event in decided]
         stored = await self._store.append(entry.stream, events, expected_version=entry.version)
+        tell(state, decided)
         return msgspec.structs.replace(entry, state=state, version=stored[-1].version, appended=tuple(decided))
 
 

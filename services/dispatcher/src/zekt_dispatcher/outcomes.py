@@ -14,6 +14,7 @@ UNEXPLAINED_LIMIT_S: Final = 60.0
 """GitHub asks to wait at least a minute when it does not say how long."""
 LONGEST_WAIT_S: Final = 3700.0
 _MAX_REASON: Final = 200
+_MAX_DIGITS: Final = 9
 _WORTH_ANOTHER_TRY: Final = (408, 409, 425)
 
 
@@ -26,7 +27,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """GitHub has the dispatch."""
+    """GitHub has the dispatch, and grants the installation `remaining` more requests for now, if it said how many."""
+
+    remaining: int | None = None
 
 
 class NotTaken(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +70,7 @@ def judge(answer: Answer, now: datetime) -> Outcome:
     reason = _reason(answer)
     status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
-        return Taken()
+        return Taken(_remaining(answer))
     if (wait_s := _limited_for_s(answer, reason, now)) is not None:
         return NotTaken(category="rate_limit", reason=reason, status=status, not_before_s=wait_s, limited=True)
     told_to_wait_s = _seconds(answer.headers.get("Retry-After"))
@@ -113,6 +116,11 @@ def _limited_for_s(answer: Answer, reason: str, now: datetime) -> float | None:
     told = reason.lower()
     limited = answer.status == 429 or "rate limit" in told or "abuse" in told  # noqa: PLR2004 - HTTP's own number
     return UNEXPLAINED_LIMIT_S if limited else None
+
+
+def _remaining(answer: Answer) -> int | None:
+    told = answer.headers.get("X-RateLimit-Remaining", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) <= _MAX_DIGITS else None
 
 
 def _seconds(value: str | None, *, most: float = LONGEST_WAIT_S) -> float | None:

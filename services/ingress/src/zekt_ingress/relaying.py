@@ -107,7 +107,7 @@ def main() -> None:
     """Be the relay process."""
     data_dir, log_format = sys.argv[1:]
     configure_logging(cast("Literal['console', 'json']", log_format), "ingress-relay")
-    stop_telemetry = configure_telemetry("ingress-relay")
+    stop_telemetry = configure_telemetry("zekt-ingress-relay")
     try:
         backend = BackendSettings.read(EnvironmentReader(os.environ))  # checked by the parent, which has the same
         uvloop.run(relay_until_told(RelaySettings(HostSettings(data_dir=Path(data_dir)), backend)))

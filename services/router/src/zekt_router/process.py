@@ -133,6 +133,6 @@ class Runs:
         if not batch.events:
             return
         stored = await self._store.append(batch.stream, batch.wrapped(), expected_version=batch.version)
-        tell(batch.stream, batch.events)
+        tell(batch, stored[-1].time)
         batch.version, batch.events = stored[-1].version, []
         self._memory.keep(batch.stream, batch.run, stored[-1])

@@ -1,17 +1,17 @@
 """What has been decided about one run and is to be appended, counted and logged."""
 
-from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
 from zekt_common.envelope import Envelope, Event, NewEvent
-from zekt_common.telemetry.metrics import EVENTS_APPENDED, ROUTING_DECISIONS
+from zekt_common.telemetry.metrics import CORRELATION_WAIT, ROUTING_DECISIONS
 from zekt_router.policy import Blocked
 from zekt_router.run import Command, decide
-from zekt_router.run_events import MessageBlocked, RoutingFinished, RunBlocked, RunRouted
+from zekt_router.run_events import MessageBlocked, RoutingFinished, RoutingStarted, RunBlocked, RunRouted
 from zekt_router.run_memory import RunAt
 from zekt_router.run_model import PAGE_SIZE
-from zekt_router.run_state import evolve
+from zekt_router.run_state import Run, evolve
 from zekt_router.translate import SOURCE
 
 log = structlog.get_logger()
@@ -57,23 +57,39 @@ class Batch:
         ]
 
 
-def tell(stream: str, events: Sequence[Event]) -> None:
-    """Count what was appended, and log the decisions in it."""
-    for event in events:
-        EVENTS_APPENDED.add(service="router", type=event.TYPE)
-        if isinstance(event, RunBlocked):
-            ROUTING_DECISIONS.add(outcome=event.reason)
-            log.info("run_blocked", stream=stream, attempt=event.completion.run_attempt, reason=event.reason)
-        elif isinstance(event, MessageBlocked):
-            ROUTING_DECISIONS.add(outcome=event.reason)
-            log.info("message_blocked", stream=stream, message_id=event.message_id, reason=event.reason)
-        elif isinstance(event, RoutingFinished):
-            ROUTING_DECISIONS.add(outcome="routed")
-            log.info(
-                "run_routed",
-                stream=stream,
-                attempt=event.run_attempt,
-                message_id=event.message_id,
-                routed=event.routed,
-                refused=event.refused,
-            )
+def tell(batch: Batch, stored_at: datetime) -> None:
+    """Count and log the decisions that were appended at this time."""
+    for event in batch.events:
+        match event:
+            case RunBlocked():
+                ROUTING_DECISIONS.add(outcome=event.reason)
+                attempt = event.completion.run_attempt
+                log.info("run_blocked", stream=batch.stream, attempt=attempt, reason=event.reason)
+            case MessageBlocked():
+                ROUTING_DECISIONS.add(outcome=event.reason)
+                log.info("message_blocked", stream=batch.stream, message_id=event.message_id, reason=event.reason)
+            case RoutingStarted():
+                _tell_wait(batch.run, event, stored_at)
+            case RoutingFinished():
+                _tell_routed(batch.stream, event)
+
+
+def _tell_wait(run: Run, event: RoutingStarted, stored_at: datetime) -> None:
+    """Measure how long the message, or the run that sent none, has waited for what it might be joined with."""
+    if event.message_id is None:
+        kind, since = "event", run.attempts[event.run_attempt].completion.received_at
+    else:
+        kind, since = "message", run.messages[event.message_id].message.received_at
+    CORRELATION_WAIT.record(max((stored_at - since).total_seconds(), 0.0), kind=kind)
+
+
+def _tell_routed(stream: str, event: RoutingFinished) -> None:
+    ROUTING_DECISIONS.add(outcome="routed")
+    log.info(
+        "run_routed",
+        stream=stream,
+        attempt=event.run_attempt,
+        message_id=event.message_id,
+        routed=event.routed,
+        refused=event.refused,
+    )

@@ -27,6 +27,7 @@ from zekt_common.envelope import (
 )
 from zekt_common.errors import AppendTooLarge, BackendUnavailable, StreamConflict
 from zekt_common.ports.event_store import FeedPage
+from zekt_common.telemetry.metrics import EVENTS_APPENDED
 
 ATTEMPTS: Final = 3
 LARGEST_APPEND: Final = 99
@@ -58,6 +59,8 @@ class CosmosEventStore:
         envelopes = await self._commit_in_time(append)
         self._times.note(envelopes[-1])
         self._feed.wake()
+        for envelope in envelopes:
+            EVENTS_APPENDED.add(type=envelope.type)
         return envelopes
 
     async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:

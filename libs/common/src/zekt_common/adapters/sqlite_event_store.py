@@ -25,6 +25,7 @@ from zekt_common.envelope import (
 )
 from zekt_common.errors import StreamConflict
 from zekt_common.ports.event_store import FeedPage
+from zekt_common.telemetry.metrics import EVENTS_APPENDED
 
 FEED = "all"
 _NEWS = (FEED,)
@@ -77,6 +78,8 @@ class SqliteEventStore:
         encoded = [encode_event(event) for event in events]
         append = _Append(stream, encoded, expected_version, self._clock)
         page = await self._database.write(_append, append, news=_NEWS)
+        for event in encoded:
+            EVENTS_APPENDED.add(type=event.type)
         return decode_page(page)
 
     async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:

@@ -56,6 +56,7 @@ class Consumer:
         terms: topology.Subscription | None = None,
     ) -> None:
         self._terms = terms or _terms(topic, subscription)
+        self._measured = {"topic": self._terms.topic, "subscription": self._terms.name}
         self._receiver = bus.subscribe(topic, subscription)
         self._handling = Handling(self._terms, handlers, upcasts)
         self._concurrency = concurrency
@@ -90,7 +91,7 @@ class Consumer:
         """Handle messages until drained or cancelled; whatever fails is logged and tried again."""
         self._stopped.clear()
         self._began = time.monotonic()
-        unwatch = CONSUMER_BACKLOG.watch(lambda: self._counted[1], subscription=self._terms.name)
+        unwatch = CONSUMER_BACKLOG.watch(lambda: self._counted[1], **self._measured)
         try:
             await supervise(f"consumer/{self._terms.topic}/{self._terms.name}", self._receive_all)
         except asyncio.CancelledError:
@@ -179,7 +180,7 @@ class Consumer:
         finally:
             lock.stop()
         self.outcomes[outcome] += 1
-        CONSUMER_MESSAGES.add(subscription=self._terms.name, outcome=outcome)
+        CONSUMER_MESSAGES.add(**self._measured, outcome=outcome)
 
     async def _settle(self, message: ReceivedMessage, settlement: Settlement | Release) -> str:
         match settlement:
@@ -200,7 +201,7 @@ class Consumer:
 
     async def _dead_letter(self, message: ReceivedMessage, reason: str) -> None:
         await self._receiver.dead_letter(message, reason)
-        DEAD_LETTERS.add(subscription=self._terms.name)
+        DEAD_LETTERS.add(**self._measured)
         log.warning("message_dead_lettered", reason=reason, **self._handling.ids(message))
 
     async def _give_back(self, messages: Sequence[ReceivedMessage]) -> None:

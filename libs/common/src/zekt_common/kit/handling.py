@@ -91,7 +91,12 @@ class Handling:
         except Exception as error:  # noqa: BLE001 - a handler's error is this message's, not the loop's
             return self._after_error(message, envelope, error)
         finally:
-            CONSUMER_DURATION.record(time.monotonic() - began, subscription=self._terms.name, type=envelope.type)
+            CONSUMER_DURATION.record(
+                time.monotonic() - began,
+                topic=self._terms.topic,
+                subscription=self._terms.name,
+                type=envelope.type,
+            )
 
     async def _wait_for_storage(self, message: ReceivedMessage, error: StorageUnusable) -> Release:
         """Pause and give the message back unburnt: a full disk is no message's fault."""

@@ -1,5 +1,8 @@
 """OpenTelemetry's SDK providers. Importing them takes half a second, so `exporters` does it only when asked."""
 
+import uuid
+from importlib.metadata import version
+
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -19,7 +22,7 @@ class Providers:
     """The process's providers, each absent where its exporter is `none`."""
 
     def __init__(self, service: str, *, traces: str, metrics: str) -> None:
-        resource = Resource.create({"service.name": service})
+        resource = _resource(service)
         self._tracers = None if traces == "none" else _tracer_provider(traces, resource)
         self._meters = None if metrics == "none" else _meter_provider(metrics, resource)
         install_tracer_provider(self._tracers)
@@ -28,12 +31,18 @@ class Providers:
     def stop(self) -> None:
         """Send what is left and stop; this may block for seconds."""
         install_tracer_provider(None)
-        install_meter_provider(None)
         if self._tracers is not None:
             self._tracers.force_flush(_FLUSH_MS)
             self._tracers.shutdown()
         if self._meters is not None:
             self._meters.shutdown(timeout_millis=_SHUTDOWN_MS)
+        install_meter_provider(None)  # last, since the counters are read once more
+
+
+def _resource(service: str) -> Resource:
+    """Return what this process is called: an id of its own, without which two replicas' series would be one."""
+    own = Resource({"service.instance.id": str(uuid.uuid4()), "service.version": version("zekt-common")})
+    return own.merge(Resource.create({"service.name": service}))  # the environment knows better
 
 
 def _tracer_provider(exporter: str, resource: Resource) -> TracerProvider:
