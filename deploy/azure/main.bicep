@@ -38,16 +38,22 @@ param clusterNamespace string = 'zekt'
 @description('What the chart names its parts by: {release}-zekt, or the release\'s name if that contains zekt.')
 param chartFullname string = 'zekt'
 
-@description('The subnet of the private endpoints, which the cluster reaches. Empty leaves the services open to every network, behind Entra ID.')
-param endpointSubnetId string = ''
+@description('The subnet of the private endpoints, which the cluster reaches. Nothing else does, but for a bus of the Standard tier, which has none.')
+param endpointSubnetId string
 
-@description('The private DNS zones by service: {servicebus, cosmos, blob, keyVault}. Needed with the subnet.')
-param dnsZoneIds object = {}
+@description('The private DNS zones that the subnet\'s network is linked to, by service: servicebus, cosmos, blob and keyVault.')
+param dnsZoneIds object
+
+@description('The same of the second region, where a cluster takes over.')
+param secondEndpointSubnetId string = ''
+
+@description('The same of the second region. Zones of its own, since a name leads to one address in each.')
+param secondDnsZoneIds object = {}
 
 @description('The Log Analytics workspace that is told who used the vault and the bus. Empty for none.')
 param logWorkspaceId string = ''
 
-var isPrivate = !empty(endpointSubnetId)
+var isPaired = !empty(secondLocation)
 var suffix = uniqueString(resourceGroup().id)
 var parts = [
   'ingress'
@@ -83,7 +89,6 @@ module servicebus 'modules/servicebus.bicep' = {
     tier: servicebusTier
     topics: loadJsonContent('../servicebus/Config.json').UserConfig.Namespaces[0].Topics
     principals: principals
-    isPrivate: isPrivate
     logWorkspaceId: logWorkspaceId
   }
 }
@@ -104,7 +109,6 @@ module cosmos 'modules/cosmos.bicep' = {
         tier: 'Continuous30Days'
       }
     }
-    isPrivate: isPrivate
   }
 }
 
@@ -124,10 +128,9 @@ module cosmosKeys 'modules/cosmos.bicep' = {
       periodicModeProperties: {
         backupIntervalInMinutes: 240
         backupRetentionIntervalInHours: 8
-        backupStorageRedundancy: empty(secondLocation) ? 'Zone' : 'Geo'
+        backupStorageRedundancy: isPaired ? 'Geo' : 'Zone'
       }
     }
-    isPrivate: isPrivate
   }
 }
 
@@ -136,8 +139,7 @@ module blob 'modules/blob.bicep' = {
   params: {
     name: '${take(replace(name, '-', ''), 11)}${suffix}'
     location: location
-    isPaired: !empty(secondLocation)
-    isPrivate: isPrivate
+    isPaired: isPaired
     principals: principals
   }
 }
@@ -147,50 +149,73 @@ module keyVault 'modules/keyVault.bicep' = {
   params: {
     name: '${take(name, 10)}-${suffix}'
     location: location
-    isPrivate: isPrivate
     logWorkspaceId: logWorkspaceId
     principals: principals
   }
 }
 
-module endpoints 'modules/privateEndpoints.bicep' = if (isPrivate) {
+var reached = [
+  {
+    name: 'cosmos'
+    id: cosmos.outputs.id
+    group: 'Sql'
+    zone: 'cosmos'
+  }
+  {
+    name: 'cosmos-keys'
+    id: cosmosKeys.outputs.id
+    group: 'Sql'
+    zone: 'cosmos'
+  }
+  {
+    name: 'blob'
+    id: blob.outputs.id
+    group: 'blob'
+    zone: 'blob'
+  }
+  {
+    name: 'key-vault'
+    id: keyVault.outputs.id
+    group: 'vault'
+    zone: 'keyVault'
+  }
+]
+var firstBus = {
+  name: 'servicebus'
+  id: servicebus.outputs.id
+  group: 'namespace'
+  zone: 'servicebus'
+}
+var secondBus = {
+  name: 'servicebus'
+  id: servicebus.outputs.secondId
+  group: 'namespace'
+  zone: 'servicebus'
+}
+
+module endpoints 'modules/privateEndpoints.bicep' = {
   name: 'private-endpoints'
   params: {
     name: name
     location: location
     subnetId: endpointSubnetId
-    targets: [
-      {
-        name: 'servicebus'
-        id: servicebus.outputs.id
-        group: 'namespace'
-        zoneId: dnsZoneIds.servicebus
-      }
-      {
-        name: 'cosmos'
-        id: cosmos.outputs.id
-        group: 'Sql'
-        zoneId: dnsZoneIds.cosmos
-      }
-      {
-        name: 'cosmos-keys'
-        id: cosmosKeys.outputs.id
-        group: 'Sql'
-        zoneId: dnsZoneIds.cosmos
-      }
-      {
-        name: 'blob'
-        id: blob.outputs.id
-        group: 'blob'
-        zoneId: dnsZoneIds.blob
-      }
-      {
-        name: 'key-vault'
-        id: keyVault.outputs.id
-        group: 'vault'
-        zoneId: dnsZoneIds.keyVault
-      }
-    ]
+    zoneIds: dnsZoneIds
+    targets: servicebusTier == 'Premium' ? concat(reached, [
+      firstBus
+    ]) : reached
+  }
+}
+
+module secondEndpoints 'modules/privateEndpoints.bicep' = if (isPaired) {
+  name: 'private-endpoints-second'
+  params: {
+    name: '${name}-second'
+    location: secondLocation
+    subnetId: secondEndpointSubnetId
+    zoneIds: secondDnsZoneIds
+    targets: concat(reached, [
+      secondBus
+    ])
   }
 }
 
@@ -221,5 +246,8 @@ output values object = {
   }
   provision: {
     clientId: identities[4].outputs.clientId
+  }
+  entra: {
+    tenantId: tenant().tenantId
   }
 }

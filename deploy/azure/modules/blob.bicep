@@ -2,12 +2,12 @@
 param name string
 param location string
 param isPaired bool
-param isPrivate bool
 param principals object
 
 var dataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+  // checkov:skip=CKV_AZURE_206:with one region the copies lie in its zones, with two in both regions
   name: name
   location: location
   kind: 'StorageV2'
@@ -20,10 +20,10 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
     allowCrossTenantReplication: false
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
-    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    publicNetworkAccess: 'Disabled'
     networkAcls: {
       bypass: 'AzureServices'
-      defaultAction: isPrivate ? 'Deny' : 'Allow'
+      defaultAction: 'Deny'
     }
   }
 }

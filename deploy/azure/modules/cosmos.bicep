@@ -7,7 +7,6 @@ param containers array
 param maxRequestUnits int
 param backupPolicy object
 param principals object
-param isPrivate bool
 
 var isPaired = !empty(secondLocation)
 var primary = {
@@ -42,7 +41,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
     disableLocalAuth: true
     disableKeyBasedMetadataWriteAccess: true
     minimalTlsVersion: 'Tls12'
-    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    publicNetworkAccess: 'Disabled'
   }
 }
 

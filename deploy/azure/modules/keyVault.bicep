@@ -1,7 +1,6 @@
 // The vault with the master key, which wraps the data keys and never leaves it.
 param name string
 param location string
-param isPrivate bool
 param logWorkspaceId string
 param principals object
 
@@ -20,17 +19,18 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
     enableSoftDelete: true
     softDeleteRetentionInDays: 90
     enablePurgeProtection: true
-    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    publicNetworkAccess: 'Disabled'
     networkAcls: {
       bypass: 'AzureServices'
-      defaultAction: isPrivate ? 'Deny' : 'Allow'
+      defaultAction: 'Deny'
     }
   }
 }
 
 resource master 'Microsoft.KeyVault/vaults/keys@2024-11-01' = {
+  // checkov:skip=CKV_AZURE_40:a key that expires stops every write; it is rotated by an operator, and old versions still unwrap
   parent: vault
-  name: 'zekt-master'
+  name: 'zekt'
   properties: {
     kty: 'RSA-HSM'
     keySize: 3072

@@ -2,6 +2,7 @@
 param name string
 param location string
 param subnetId string
+param zoneIds object
 param targets array
 
 resource endpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [for target in targets: {
@@ -33,7 +34,7 @@ resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-
       {
         name: target.name
         properties: {
-          privateDnsZoneId: target.zoneId
+          privateDnsZoneId: zoneIds[target.zone]
         }
       }
     ]

@@ -5,7 +5,6 @@ param secondLocation string
 param tier string
 param topics array
 param principals object
-param isPrivate bool
 param logWorkspaceId string
 
 var isPaired = !empty(secondLocation)
@@ -26,7 +25,7 @@ resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   properties: {
     disableLocalAuth: true
     minimumTlsVersion: '1.2'
-    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    publicNetworkAccess: isPremium ? 'Disabled' : 'Enabled'
     zoneRedundant: isPremium
   }
 }
@@ -71,7 +70,6 @@ module second 'servicebusSecond.bicep' = if (isPaired) {
     location: secondLocation
     tier: tier
     principals: principals
-    isPrivate: isPrivate
   }
 }
 
@@ -89,4 +87,5 @@ resource alias 'Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs@2024-01-
 }
 
 output id string = bus.id
+output secondId string = isPaired ? resourceId('Microsoft.ServiceBus/namespaces', '${name}-second') : ''
 output hostName string = '${name}.servicebus.windows.net'

@@ -3,7 +3,6 @@ param name string
 param location string
 param tier string
 param principals object
-param isPrivate bool
 
 var roles = [
   '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39' // Azure Service Bus Data Sender
@@ -24,7 +23,7 @@ resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   properties: {
     disableLocalAuth: true
     minimumTlsVersion: '1.2'
-    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    publicNetworkAccess: 'Disabled'
     zoneRedundant: true
   }
 }
