@@ -8,7 +8,7 @@ import uvloop
 
 from zekt_cli.hosting.services import BUILDERS
 from zekt_common.errors import SettingsError
-from zekt_common.kit.host import host
+from zekt_common.kit.host import host, operators_tenant
 from zekt_common.kit.service import Service
 from zekt_common.kit.settings import HostSettings
 from zekt_common.telemetry.exporters import configure_telemetry
@@ -49,6 +49,6 @@ def run(
     stop_telemetry = configure_telemetry("zekt", env)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(host(services, settings, on_ready=on_ready))
+            runner.run(host(services, settings, on_ready=on_ready, entra=operators_tenant(env)))
     finally:
         stop_telemetry()

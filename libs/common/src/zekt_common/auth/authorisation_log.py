@@ -48,7 +48,7 @@ class AuthorisationLog:
         self._source = f"zekt/{service}"
         self._store = store
         self._clock = clock
-        self._minute = datetime.min
+        self._minute: datetime | None = None
         self._noted: set[str] = set()
         self._writing = asyncio.Lock()
 

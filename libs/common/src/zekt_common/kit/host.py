@@ -14,17 +14,18 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from zekt_common.auth.authorisation import Authorisation, Roles
+from zekt_common.auth.authorisation import Authorisation
 from zekt_common.auth.authorisation_guard import Guard
 from zekt_common.auth.authorisation_log import AuthorisationLog
 from zekt_common.auth.authorisation_setup import open_authorisation
+from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.errors import SettingsError, ZektError
 from zekt_common.kit.endpoint import RETRY_SOON, Phase, routed
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.health import Health, Readiness
 from zekt_common.kit.service import Route, Service
-from zekt_common.kit.settings import HostSettings
+from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_common.telemetry.exporters import configure_telemetry
 from zekt_common.telemetry.logging import configure_logging
 
@@ -102,11 +103,11 @@ class Hosted:
 
 @asynccontextmanager
 async def serving(
-    services: Sequence[Service], settings: HostSettings, *, roles: Roles | None = None
+    services: Sequence[Service], settings: HostSettings, *, entra: EntraTenant | None = None
 ) -> AsyncIterator[Hosted]:
     """Serve until the block ends; then stop listening, drain, and close what the services opened.
 
-    `roles` verifies tokens of operators who are known by a role.
+    `entra` is the tenant whose app role makes operators.
 
     Raises:
         CannotListen: a port is taken or forbidden.
@@ -117,7 +118,7 @@ async def serving(
     resources = AsyncExitStack()
     try:
         await hosted.listen(settings)
-        opening = open_authorisation(settings, url=hosted.url, internal_url=hosted.internal_url, roles=roles)
+        opening = open_authorisation(settings, url=hosted.url, internal_url=hosted.internal_url, entra=entra)
         hosted.authorisation = await resources.enter_async_context(opening)
         for service in services:
             await resources.enter_async_context(service.lifespan())
@@ -134,6 +135,7 @@ async def host(
     *,
     on_ready: Callable[[str, str], None] | None = None,
     stop: asyncio.Event | None = None,
+    entra: EntraTenant | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`, and be gone within 10 s of it; a second signal ends at once.
 
@@ -145,7 +147,7 @@ async def host(
     """
     stopping = stop or asyncio.Event()
     with _signals_set(stopping):
-        async with serving(services, settings) as hosted:
+        async with serving(services, settings, entra=entra) as hosted:
             announcing = asyncio.create_task(_announce(hosted, on_ready))
             stopped = asyncio.create_task(stopping.wait())
             await asyncio.wait({announcing, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -177,18 +179,31 @@ def run(
     try:
         settings = read_settings(env)
         service = build_service(settings)
+        entra = operators_tenant(env)
         configure_logging(settings.host.log_format, service.name)
         stop_telemetry = configure_telemetry(f"zekt-{service.name}", env)
     except ZektError as error:
         return _given_up(error)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(host([service], settings.host, on_ready=_say_ready(service.name)))
+            runner.run(host([service], settings.host, on_ready=_say_ready(service.name), entra=entra))
     except ZektError as error:
         return _given_up(error)
     finally:
         stop_telemetry()
     return 0
+
+
+def operators_tenant(env: Mapping[str, str]) -> EntraTenant | None:
+    """Return the tenant of Entra ID whose app role makes operators, None when none is set.
+
+    Raises:
+        SettingsError: it names every variable that is missing or unusable.
+    """
+    reader = EnvironmentReader(env)
+    tenant = EntraTenant.read(reader)
+    reader.check()
+    return tenant
 
 
 def _given_up(error: ZektError) -> int:

@@ -13,7 +13,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint and what it requires of its caller. `internal` routes listen on the internal port, which no gateway routes."""
+    """One endpoint and what it requires. `internal` routes listen on the internal port, which no gateway routes."""
 
     method: str
     path: str
