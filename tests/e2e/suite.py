@@ -66,25 +66,27 @@ class Suite:
                 self.processes.append(
                     subprocess.Popen(  # noqa: ASYNC220 - starting takes a millisecond, and nothing else runs
                         [sys.executable, "-m", *command],
-                        env=os.environ | self.environment | settings | {"ZEKT_IDENTITY_URL": self._identity_url},
+                        env=os.environ | self.environment | settings | {"ZEKT_IDENTITY_URL": self.identity_url},
                         stdout=log,
                         stderr=log,
                     )
                 )
-        await asyncio.gather(*(self._ready(name) for name in self.ports))
+        await asyncio.gather(*(self.ready_at(self.url(name), name) for name in self.ports))
 
     @property
-    def _identity_url(self) -> str:
+    def identity_url(self) -> str:
+        """Where the other services look tokens up."""
         _, internal = self.ports.get("identity") or self.ports["suite"]
         return f"http://127.0.0.1:{internal}"
 
-    async def _ready(self, name: str) -> None:
+    async def ready_at(self, url: str, name: str) -> None:
+        """Wait until the service that listens there is ready."""
         last = "no answer"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 while True:
                     with contextlib.suppress(aiohttp.ClientError):
-                        async with self.http.get(f"{self.url(name)}/ready") as answer:
+                        async with self.http.get(f"{url}/ready") as answer:
                             last = await answer.text()
                             if answer.status == 200:
                                 return
@@ -138,21 +140,26 @@ class Suite:
             return content
 
 
-@contextlib.asynccontextmanager
-async def running_suite(
-    topology: Topology, directory: Path, sandbox: GitHubSandbox, **settings: str
-) -> AsyncIterator[Suite]:
-    """Run the suite against the stand-in until the block ends; it is killed if the block left it running."""
+def settings_for(directory: Path, sandbox: GitHubSandbox) -> dict[str, str]:
+    """Return the settings of a suite that keeps its data there and takes the stand-in for GitHub."""
     key_file = directory / "app.pem"
     key_file.write_text(sandbox.private_key_pem)
-    environment = {
+    return {
         "ZEKT_DATA_DIR": str(directory / "data"),
         "ZEKT_GITHUB_API_URL": sandbox.url,
         "ZEKT_GITHUB_OIDC_ISSUER": sandbox.issuer,
         "ZEKT_GITHUB_APP_ID": str(sandbox.app_id),
         "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(key_file),
         "ZEKT_GITHUB_WEBHOOK_SECRETS": sandbox.webhook_secret,
-    } | settings
+    }
+
+
+@contextlib.asynccontextmanager
+async def running_suite(
+    topology: Topology, directory: Path, sandbox: GitHubSandbox, **settings: str
+) -> AsyncIterator[Suite]:
+    """Run the suite against the stand-in until the block ends; it is killed if the block left it running."""
+    environment = settings_for(directory, sandbox) | settings
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
         suite = Suite(topology, directory / "data", environment, http)
         sandbox.webhook_url = suite.webhook_url
