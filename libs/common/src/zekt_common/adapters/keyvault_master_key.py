@@ -62,15 +62,19 @@ async def open_vault_key(connection: VaultConnection) -> AsyncIterator["KeyVault
 @asynccontextmanager
 async def _opened(connection: VaultConnection) -> AsyncIterator["KeyVaultMasterKey"]:
     async with AsyncExitStack() as stack:
-        credential = connection.credential
-        if credential is None:
-            credential = await stack.enter_async_context(DefaultAzureCredential())
+        credential = connection.credential or await _own_identity(stack)
         transport = {"transport": connection.transport} if connection.transport else {}
         options = {**RETRIES, **transport, "connection_timeout": CONNECTS_WITHIN_S, "read_timeout": ANSWERS_WITHIN_S}
         client = await stack.enter_async_context(KeyClient(connection.url, credential, **options))
         key = KeyVaultMasterKey(client, connection.key)
         await key.prove()
         yield key
+
+
+async def _own_identity(stack: AsyncExitStack) -> AsyncTokenCredential:
+    identity = DefaultAzureCredential()
+    await stack.enter_async_context(identity)
+    return identity
 
 
 class KeyVaultMasterKey:
