@@ -11,8 +11,9 @@ from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.faults import Fault
 from zekt_sandbox.github.limits import Limits
 from zekt_sandbox.github.model import Dispatch, HookDelivery, Installation, InstallationToken, WorkflowRun
-from zekt_sandbox.github.oidc import AUDIENCE, LIFE_S, Forgery
+from zekt_sandbox.github.oidc import AUDIENCE, LIFE_S
 from zekt_sandbox.github.runs import RunOptions, SendOptions
+from zekt_sandbox.token_keys import Forgery
 
 _JWT_LIFE_S = 540
 _DRIFT_S = 60
