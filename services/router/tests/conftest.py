@@ -104,6 +104,25 @@ class Router:
         envelope = seal(event, stream=stream, version=1, commitid="c", time=getattr(body, "received_at", T0))
         await self.backend.bus.publish("ingress", [OutgoingMessage(envelope=envelope, to="router")])
 
+    async def state(self, body: Event, version: int = 1) -> None:
+        """Have identity say this."""
+        facts = msgspec.structs.asdict(body)
+        subject = str(facts.get("repository_id") or facts.get("installation_id") or facts["account_id"])
+        event = NewEvent(body=body, source="test", subject=subject, correlationid=subject, causationid="test")
+        envelope = seal(event, stream=f"{body.TYPE}/{subject}", version=version, commitid="c", time=T0)
+        copy = f"{envelope.id}~{secrets.token_hex(4)}"  # as after a rewind
+        await self.backend.bus.publish("identity", [OutgoingMessage(envelope=envelope, message_id=copy)])
+
+    async def catalog(self, done: Callable[[dict[int, Any]], bool]) -> dict[int, Any]:
+        """Return the catalogs by account once they are as wanted."""
+        async with asyncio.timeout(20):
+            while True:
+                _, body = await self.get("/api/catalog")
+                catalogs = {each["account"]["accountId"]: each for each in body["accounts"]}
+                if done(catalogs):
+                    return catalogs
+                await self.backend.store.wait("all", "", timeout_s=0.01)
+
     async def hear(self, subscription: str, count: int) -> list[Envelope]:
         """Take this many of the router's messages to the subscription."""
         receiver = self.backend.bus.subscribe("router", subscription)

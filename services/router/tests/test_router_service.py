@@ -93,7 +93,7 @@ async def test_problems_are_reported_with_their_paths_and_nothing_changes(router
     status, body = await router.apply(services=[], workflow=[])
     assert (status, body["error"]) == (422, "invalid_catalog")
     assert body["problems"] == [{"path": "workflow", "code": "invalid", "detail": "This key is not known."}]
-    assert (await router.backend.store.read_feed("all")).events == []
+    assert await router.backend.store.read("catalog/1") == []
 
 
 async def test_a_body_that_is_no_json_is_refused(router: Any) -> None:
@@ -210,6 +210,30 @@ async def test_names_are_resolved_through_identity_and_github(hosting: Any, tmp_
             assert status == 422
             assert ("accounts[0].login", "account_unknown") in found
             assert ("repositories[0].repository", "repository_unknown") in found
+
+
+async def test_what_identity_learns_at_github_is_in_the_catalog_by_itself(hosting: Any, tmp_path: Path) -> None:
+    async with GitHubSandbox.start() as sandbox:
+        sandbox.create_repository("acme/provider")
+        sandbox.create_repository("beta/consumer")
+        sandbox.create_installation("acme")
+        sandbox.create_installation("beta")
+        both = [
+            {"repository": "acme/provider", "enabledAs": ["provider"]},
+            {"repository": "beta/consumer", "enabledAs": ["consumer"]},
+        ]
+        async with identity_at(sandbox, tmp_path) as identity, hosting(identity.internal_url, sandbox.url) as router:
+            assert (await router.apply(accounts=[], repositories=both))[0] == 200
+        await sandbox.rename_repository("beta/consumer", "customer")
+        await sandbox.archive_repository("acme/provider")
+        async with identity_at(sandbox, tmp_path), hosting() as router:
+            await router.catalog(lambda catalogs: shown(catalogs) == {"acme/provider": True, "beta/customer": False})
+
+
+def shown(catalogs: dict[int, Any]) -> dict[str, bool]:
+    """Repositories' names, and whether they are blocked."""
+    repositories = [each for catalog in catalogs.values() for each in catalog["repositories"]]
+    return {each["repository"]: each["blocked"] is not None for each in repositories}
 
 
 async def test_the_same_document_applied_twice_at_once_is_stored_once(router: Any) -> None:

@@ -18,6 +18,14 @@ def test_githubs_public_api_is_the_default() -> None:
     assert (settings.github_api_url, settings.identity_url) == ("https://api.github.com", "http://127.0.0.1:8079")
 
 
+def test_the_default_sku_is_one_that_there_is() -> None:
+    env = {"ZEKT_IDENTITY_URL": "http://127.0.0.1:8079"}
+    assert RouterSettings.from_env(env).default_sku == "standard"
+    assert RouterSettings.from_env(env | {"ZEKT_DEFAULT_SKU": "free"}).default_sku == "free"
+    with pytest.raises(SettingsError, match="ZEKT_DEFAULT_SKU must be one of free, standard, enterprise, not 'gold'"):
+        RouterSettings.from_env(env | {"ZEKT_DEFAULT_SKU": "gold"})
+
+
 @pytest.mark.parametrize("url", ["http://github.example/api/v3", "http://10.0.0.1"])
 def test_tokens_go_to_github_over_https_alone(url: str) -> None:
     with pytest.raises(SettingsError, match="ZEKT_GITHUB_API_URL must be an https URL"):

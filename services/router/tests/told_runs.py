@@ -1,6 +1,6 @@
 """Runs as their tests tell them: facts in some order, the catalog they are judged by, and the events that follow."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -120,10 +120,12 @@ TARGETS = {CONSUMER + number: consumer(number) for number in range(250)}
 class Teller:
     """Tells a run what happens, routes to the end after each, and keeps every event."""
 
-    def __init__(self, known: CatalogAt | None = None, targets: dict[int, Repository] | None = None) -> None:
+    def __init__(
+        self, known: CatalogAt | None = None, targets: Mapping[int, Repository | Blocked] | None = None
+    ) -> None:
         self.catalog = known or catalog()
         self.catalogs = {1: self.catalog}
-        self.targets = TARGETS if targets is None else targets
+        self.targets: Mapping[int, Repository | Blocked] = TARGETS if targets is None else targets
         self.run = Run()
         self.events: list[Event] = []
 
