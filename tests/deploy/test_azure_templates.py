@@ -30,6 +30,7 @@ ROLES = {
 }
 GIVEN_IN = {
     "blob": {"Storage Blob Data Contributor"},
+    "cosmos": {"Cosmos DB Built-in Data Contributor"},
     "cosmosContainer": {"Cosmos DB Built-in Data Contributor"},
     "keyVault": {"Key Vault Crypto Service Encryption User"},
     "servicebus": {"Azure Service Bus Data Owner"},
@@ -124,7 +125,7 @@ def as_code(definition: ContainerDefinition) -> dict[str, Any]:
         "partitionKey": definition.partition_key,
         "indexingPolicy": definition.indexing_policy,
         "defaultTtl": definition.default_ttl_s,
-        "owners": [*owners, "provision"],
+        "owners": list(owners),
     }
 
 

@@ -9,6 +9,7 @@ param backupPolicy object
 param principals object
 
 var isPaired = !empty(secondLocation)
+var dataContributor = '00000000-0000-0000-0000-000000000002'
 var primary = {
   locationName: location
   failoverPriority: 0
@@ -70,6 +71,20 @@ module made 'cosmosContainer.bicep' = [for container in containers: {
     principals: principals
   }
 }]
+
+// Provisioning lists the containers, which a role on the database alone allows.
+resource provisioning 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
+  parent: account
+  name: guid(database.id, principals.provision, dataContributor)
+  properties: {
+    principalId: principals.provision
+    roleDefinitionId: '${account.id}/sqlRoleDefinitions/${dataContributor}'
+    scope: '${account.id}/dbs/${database.name}'
+  }
+  dependsOn: [
+    made
+  ]
+}
 
 output id string = account.id
 output endpoint string = account.properties.documentEndpoint

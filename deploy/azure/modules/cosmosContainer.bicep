@@ -1,4 +1,4 @@
-// One container, and the parts that may read and write its items: its owners, and provisioning, which looks at its form.
+// One container, and the services that may read and write its items.
 param account string
 param database string
 param container object
