@@ -55,6 +55,14 @@ test-emulators: setup ## Run the contract suites on the official emulators (need
 		echo "No Docker engine answers: the suites on the official emulators did NOT run"; exit $(if $(CI),1,0); \
 	fi
 
+.PHONY: test-containers
+test-containers: setup ## Build the images, run the suite in them and kill each under load (needs Docker; BASE_IMAGE, GATEWAY_IMAGE)
+	@if docker info >/dev/null 2>&1; then \
+		ZEKT_TEST_CONTAINERS=yes $(BIN)/pytest tests/containers; \
+	else \
+		echo "No Docker engine answers: the suite in containers did NOT run"; exit $(if $(CI),1,0); \
+	fi
+
 TAG ?= $(shell git describe --always --dirty)
 IMAGES ?= zekt
 BASE_IMAGE ?= python:3.11-slim-bookworm

@@ -54,7 +54,7 @@ class Story:
         """Post the message that the run has for its consumers, as zekt-action does."""
         token = self.demo.github.oidc_token(run)
         self.checks.that("the run's token is signed with RS256", _algorithm(token) == "RS256", _algorithm(token))
-        answer = _post_event(self.demo.suite.url, token, run)
+        answer = post_event(self.demo.suite.url, token, run)
         body: dict[str, Any] = answer.body or {}
         self.checks.that("the message is accepted", answer.status == _OK and body.get("success") is True, answer.detail)
         self.checks.that("two consumers are told of", body.get("consumersNotified") == len(CONSUMERS), body)
@@ -111,7 +111,8 @@ class Story:
         return steps if len(dispatched) == len(CONSUMERS) else None
 
 
-def _post_event(suite_url: str, token: str, run: Run) -> Answer:
+def post_event(suite_url: str, token: str, run: Run) -> Answer:
+    """Post the run's message for its consumers with the token of one of its jobs."""
     body = {
         "eventType": EVENT_TYPE,
         "repository": PROVIDER,
