@@ -3,13 +3,13 @@ import hmac
 
 import pytest
 
+from zekt_common.auth.webhook_secrets import repository_secret
 from zekt_ingress.signatures import (
     HookTarget,
     SignatureRefused,
     TargetRefused,
     WebhookVerifier,
     check_repository,
-    repository_secret,
 )
 
 APP = HookTarget("integration", 7)

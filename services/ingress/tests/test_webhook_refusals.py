@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zekt_ingress.signatures import repository_secret
+from zekt_common.auth.webhook_secrets import repository_secret
 from zekt_sandbox import sign
 
 from .conftest import (

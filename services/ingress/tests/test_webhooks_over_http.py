@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from zekt_common.auth.webhook_secrets import repository_secret
 from zekt_common.contracts.ingress import RunCompleted
-from zekt_ingress.signatures import repository_secret
 from zekt_sandbox import GitHubSandbox, workflow_run_payload
 
 from .conftest import (

@@ -10,9 +10,8 @@ from functools import lru_cache
 from typing import Final, NewType
 
 import msgspec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from zekt_common.auth.webhook_secrets import repository_secret
 from zekt_common.errors import ZektError
 
 VerifiedBody = NewType("VerifiedBody", bytes)
@@ -22,7 +21,6 @@ REPOSITORY_TARGET: Final = "repository"
 
 _PREFIX: Final = "sha256="
 _DIGEST_BYTES: Final = 32
-_LABEL: Final = b"zekt/webhook-secret/v1/"
 _DERIVED_SECRETS_KEPT: Final = 4096
 
 
@@ -85,12 +83,6 @@ def check_repository(target: HookTarget, repository_id: int | None) -> None:
     """
     if target.type == REPOSITORY_TARGET and target.id != repository_id:
         raise TargetRefused(f"The hook of repository {target.id} may not report about another one.")
-
-
-def repository_secret(master_key: bytes, repository_id: int) -> str:
-    """Return the secret of a hook in this repository, 64 hex digits, derived so that none needs to be stored."""
-    info = _LABEL + str(repository_id).encode()
-    return HKDF(algorithm=SHA256(), length=_DIGEST_BYTES, salt=None, info=info).derive(master_key).hex()
 
 
 def _digest_of(signature: str | None) -> bytes:
