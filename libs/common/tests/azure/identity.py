@@ -56,8 +56,8 @@ class Certificate:
     key: Path
 
 
-def certify(directory: Path) -> Certificate:
-    """Make a certificate for 127.0.0.1 that vouches for itself."""
+def certify(directory: Path, *names: str) -> Certificate:
+    """Make a certificate for 127.0.0.1 and these names that vouches for itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "zekt tests")])
     now = datetime.now(UTC)
@@ -68,7 +68,9 @@ def certify(directory: Path) -> Certificate:
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]),
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, ("localhost", *names))]
+            ),
             critical=False,
         )
         .sign(key, hashes.SHA256())

@@ -35,6 +35,8 @@ NEWEST_KNOWN_S: Final = 30.0
 WORKED_S: Final = 30.0
 """How long the vault counts as usable after it has answered."""
 RETRIES: Final = {"retry_total": 4, "retry_backoff_factor": 0.2, "retry_backoff_max": 2}
+REPEATABLE: Final = {"retry_on_methods": frozenset({"GET", "POST"})}
+"""A repeated unwrapping does no harm, so it is tried again even if the connection broke."""
 _DIGEST_BYTES: Final = 32
 
 
@@ -81,7 +83,7 @@ class KeyVaultMasterKey:
     """RSA-OAEP-256. What is bound to a key is wrapped beside it, as a hash, since OAEP vouches for nothing else."""
 
     def __init__(self, client: KeyClient, name: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
+        self.client = client
         self._name = name
         self._monotonic = monotonic
         self._newest: tuple[str, CryptographyClient] | None = None
@@ -101,10 +103,10 @@ class KeyVaultMasterKey:
         version = self._version_of(generation)
         try:
             async with self._asking():
-                client = self._clients.get(version) or self._client.get_cryptography_client(
+                client = self._clients.get(version) or self.client.get_cryptography_client(
                     self._name, key_version=version
                 )
-                opened = (await client.unwrap_key(ALGORITHM, wrapped)).key
+                opened = (await client.unwrap_key(ALGORITHM, wrapped, **REPEATABLE)).key
                 self._clients[version] = client
         except VaultRefused as refused:
             raise WrongMasterKey(f"{generation} does not open it, status {refused.status}") from None
@@ -116,7 +118,7 @@ class KeyVaultMasterKey:
         """Pass if the vault has answered within the last 30 s, or does now; see `MasterKey.check`."""
         if self._monotonic() >= self._worked_until:
             async with self._asking():
-                await self._client.get_key(self._name)
+                await self.client.get_key(self._name)
 
     async def prove(self) -> None:
         """Pass if the key can be read, wraps and unwraps.
@@ -134,8 +136,8 @@ class KeyVaultMasterKey:
     async def generations(self) -> Sequence[Generation]:
         """Return the versions that are enabled, the newest last; see `MasterKey.generations`."""
         async with self._asking():
-            newest = await self._client.get_key(self._name)
-            listed = self._client.list_properties_of_key_versions(self._name)
+            newest = await self.client.get_key(self._name)
+            listed = self.client.list_properties_of_key_versions(self._name)
             found = [
                 Generation(each.id, each.created_on)
                 async for each in listed
@@ -146,19 +148,19 @@ class KeyVaultMasterKey:
     async def renew(self) -> None:
         """Have the vault make a new version of the key; see `MasterKey.renew`."""
         async with self._asking():
-            await self._client.rotate_key(self._name)
+            await self.client.rotate_key(self._name)
         self._newest = None
 
     async def retire(self, names: Collection[str], /) -> None:
         """Disable these versions, which can be undone in the vault; see `MasterKey.retire`."""
         for name in names:
             async with self._asking():
-                await self._client.update_key_properties(self._name, self._version_of(name), enabled=False)
+                await self.client.update_key_properties(self._name, self._version_of(name), enabled=False)
 
     async def _newest_version(self) -> tuple[str, CryptographyClient]:
         if self._newest is None or self._monotonic() >= self._newest_until:
-            key = await self._client.get_key(self._name)
-            client = self._client.get_cryptography_client(self._name, key_version=key.properties.version)
+            key = await self.client.get_key(self._name)
+            client = self.client.get_cryptography_client(self._name, key_version=key.properties.version)
             self._newest = str(key.id), client
             self._newest_until = self._monotonic() + NEWEST_KNOWN_S
         return self._newest
