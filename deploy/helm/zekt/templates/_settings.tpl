@@ -10,6 +10,9 @@ ZEKT_GITHUB_API_URL: {{ $values.github.apiUrl }}
 ZEKT_GITHUB_OIDC_ISSUER: {{ $values.github.oidcIssuer }}
 ZEKT_GITHUB_OIDC_AUDIENCE: {{ $values.github.oidcAudience }}
 ZEKT_GITHUB_OAUTH_CLIENT_ID: {{ $values.github.oauthClientId | quote }}
+{{- $operators := list }}
+{{- range $values.operators }}{{ $operators = append $operators (int64 .) }}{{ end }}
+ZEKT_OPERATORS: {{ join "," $operators | quote }}
 {{- include "zekt.azureSettings" . }}
 {{- include "zekt.trustSettings" . }}
 {{- include "zekt.telemetrySettings" . }}
