@@ -1,8 +1,12 @@
 """A vault of Azure's name that is served on this machine: clients resolve the name to the stand-in's port."""
 
+import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +41,28 @@ class ToStandIn(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+@dataclass(frozen=True)
+class VaultProcess:
+    """A stand-in that outlives event loops, with the key `KEY`."""
+
+    port: int
+    certificate: Path
+
+
+@contextmanager
+def vault_process(directory: Path) -> Iterator[VaultProcess]:
+    """Run the stand-in as a process of its own."""
+    made = certify_vault(directory)
+    options = ["--port", "0", "--key", KEY, "--tls-cert", str(made.path), "--tls-key", str(made.key)]
+    command = [sys.executable, "-m", "zekt_sandbox.keyvault", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603 - our own module
+        assert process.stdout is not None
+        try:
+            yield VaultProcess(json.loads(process.stdout.readline())["port"], made.path)
+        finally:
+            process.terminate()
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from libs.common.tests.azure.vault import VaultProcess, connected_to
 from libs.common.tests.cosmos.account import SERVICE, open_provisioned
 from libs.common.tests.servicebus.standin import connection_to, namespace, serving_again
 
@@ -21,6 +22,7 @@ from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.adapters.keyvault_master_key import open_vault_key
 from zekt_common.adapters.master_key_file import FileMasterKey
 from zekt_common.adapters.master_key_settings import DEFAULT_FILE
 from zekt_common.adapters.servicebus_bus import open_servicebus_bus
@@ -38,6 +40,7 @@ SUITES = {
     "test_keys",
     "test_leases",
 }
+VAULT_SUITES = {"test_keys"}
 BLOB_SUITES = {"test_payloads"}
 BUS_SUITES = {"test_bus", "test_bus_settlement", "test_bus_model"}
 LOOK_S = 0.2
@@ -58,6 +61,21 @@ async def open_azure(account: CosmosConnection, directory: Path, clock: Clock) -
             keys=WrappedKeys(CosmosKeyRecords(database.container(KEYS)), FileMasterKey(directory / DEFAULT_FILE)),
             leases=CosmosLeases(views),
         )
+
+
+@asynccontextmanager
+async def open_azure_with_vault(
+    account: CosmosConnection, vault: VaultProcess, directory: Path, clock: Clock
+) -> AsyncIterator[Backend]:
+    """Open also the master key in Key Vault, which all directories share."""
+    connection = replace(account, database=_name(directory))
+    async with (
+        open_azure(account, directory, clock) as backend,
+        open_provisioned(connection) as database,
+        connected_to(vault.port, vault.certificate) as way,
+        open_vault_key(way) as master,
+    ):
+        yield replace(backend, keys=WrappedKeys(CosmosKeyRecords(database.container(KEYS)), master))
 
 
 @asynccontextmanager

@@ -9,13 +9,16 @@ from typing import ClassVar
 
 import pytest
 from libs.common.tests.azure.azurite import azurite_or_skip
+from libs.common.tests.azure.vault import VaultProcess, vault_process
 from libs.common.tests.contracts.azure_engine import (
     BLOB_SUITES,
     BUS_SUITES,
     SUITES,
+    VAULT_SUITES,
     open_azure,
     open_azure_with_blobs,
     open_azure_with_bus,
+    open_azure_with_vault,
 )
 from libs.common.tests.cosmos.account import account_process
 
@@ -37,7 +40,7 @@ def open_sqlite_with_writers(directory: Path, clock: Clock) -> AbstractAsyncCont
     return open_backend(directory, "ingress", clock=clock, writer_process=True)
 
 
-AZURE, AZURE_WITH_BLOBS, AZURE_WITH_BUS = "azure", "azure-blobs", "azure-bus"
+AZURE, AZURE_WITH_BLOBS, AZURE_WITH_BUS, AZURE_WITH_VAULT = "azure", "azure-blobs", "azure-bus", "azure-vault"
 WITH_WRITERS = "sqlite-writers"
 ENGINES: dict[str, OpenEngine] = {
     "sqlite": open_sqlite,
@@ -95,6 +98,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         module = metafunc.module.__name__.rpartition(".")[2]
         engines = ["sqlite"] + [WITH_WRITERS] * (module in COMMITTED_BY_WRITERS) + [AZURE] * (module in SUITES)
         engines += [AZURE_WITH_BLOBS] * (module in BLOB_SUITES) + [AZURE_WITH_BUS] * (module in BUS_SUITES)
+        engines += [AZURE_WITH_VAULT] * (module in VAULT_SUITES)
         metafunc.parametrize("engine", engines, scope="session")
 
 
@@ -112,6 +116,12 @@ def azurite() -> Iterator[Azurite]:
 
 
 @pytest.fixture(scope="session")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultProcess]:
+    with vault_process(tmp_path_factory.mktemp("vault")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def open_engine(engine: str, request: pytest.FixtureRequest) -> OpenEngine:
     """Open the engine on a directory with a clock: again on the same directory, the same content."""
     if engine == AZURE:
@@ -119,6 +129,9 @@ def open_engine(engine: str, request: pytest.FixtureRequest) -> OpenEngine:
     if engine == AZURE_WITH_BLOBS:
         accounts = request.getfixturevalue("cosmos_account"), request.getfixturevalue("azurite")
         return partial(open_azure_with_blobs, *accounts)
+    if engine == AZURE_WITH_VAULT:
+        accounts = request.getfixturevalue("cosmos_account"), request.getfixturevalue("vault")
+        return partial(open_azure_with_vault, *accounts)
     return ENGINES[engine]
 
 
