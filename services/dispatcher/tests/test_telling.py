@@ -9,7 +9,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
 
 from zekt_common.envelope import Event
 from zekt_common.telemetry.metrics import install_meter_provider
-from zekt_dispatcher.allowances import SHOWN, Allowances
+from zekt_dispatcher.allowances import RESET_S, SHOWN, Allowances
 from zekt_dispatcher.budgets import Budgets
 from zekt_dispatcher.delivery_events import (
     AttemptFailed,
@@ -67,6 +67,15 @@ def test_only_the_installations_nearest_their_limit_are_reported(points: Points)
     assert [point.value for point in points("zekt.github.rate_limit.paused").values()] == [1]
     unwatch()
     assert points("zekt.github.rate_limit.remaining") == {}
+
+
+def test_what_github_said_an_hour_ago_is_forgotten() -> None:
+    now = [1000.0]
+    allowances = Allowances(monotonic=lambda: now[0])
+    allowances.note(1, 7)
+    now[0] += RESET_S
+    allowances.note(2, 9)
+    assert list(allowances.lowest()) == [(9, {"installation": "2"})]
 
 
 def _dispatched(at: datetime) -> Event:
