@@ -1,6 +1,7 @@
 """`/ready` while one of Azure's services is away, and after it has come back."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,8 @@ from tests.e2e.azure_account import AzureAccount
 from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
 from tests.e2e.engines import in_one_process, on_azure
 from tests.e2e.messages import ARRIVES_WITHIN_S
-from tests.e2e.suite import Suite
+from tests.e2e.suite import Suite, running_suite
+from tests.e2e.wire import wire_to
 from zekt_sandbox import GitHubSandbox
 
 AWAY_S = 600
@@ -43,3 +45,21 @@ async def test_readiness_names_the_settings_of_what_is_away_and_returns_with_it(
     await shows(suite, 200)
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
     assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
+
+
+@pytest.mark.slow
+async def test_readiness_names_blob_storage_while_it_is_away_and_returns_with_it(
+    azure: AzureAccount, sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
+    await azure.clear(tmp_path)
+    async with wire_to(azure.azurite.url) as wire:
+        by_wire = azure.azurite.connection_string.replace(f":{wire.to[1]}/", f":{wire.port}/")
+        settings = azure.settings | {"ZEKT_BLOB_CONNECTION": by_wire}
+        async with running_suite("one process", tmp_path, sandbox, **settings) as suite:
+            await suite.apply(catalog())
+            await wire.cut()
+            await shows(suite, 503, "ZEKT_BLOB_CONNECTION")
+            await wire.mend()
+            await shows(suite, 200)
+            await sandbox.run_workflow(PROVIDER, WORKFLOW)
+            assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
