@@ -15,3 +15,7 @@ class Controls(InstallationLifecycle, RepositoryLifecycle, PeopleControls, Traff
         DirectoryControls.__init__(self, core)
         PeopleControls.__init__(self, core)
         TrafficControls.__init__(self, core)
+
+    def credentials(self) -> frozenset[str]:
+        """Every token that was ever given out, also those that work no more: for those who look where they went."""
+        return frozenset(self._core.state.tokens) | self._core.oauth.tokens.values()

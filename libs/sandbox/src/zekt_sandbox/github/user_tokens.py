@@ -54,6 +54,10 @@ class UserTokens:
         token = self._by_value.get(value)
         return token if token is not None and not token.revoked and token.expires_at > self._clock.now() else None
 
+    def values(self) -> frozenset[str]:
+        """Both halves of every pair that was ever issued."""
+        return frozenset(self._by_value) | frozenset(self._by_refresh_value)
+
     def refresh(self, refresh_value: str, *, with_secret: bool) -> UserToken:
         """A new pair for an old one, of which both halves stop working.
 

@@ -1,0 +1,134 @@
+"""After an eventful run no secret of it is anywhere: in what was logged, traced, answered, sent and stored."""
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+
+from tests.e2e.catalogs import PROVIDER
+from tests.e2e.eventful_run import LEAVER, LEAVER_ID, PERSON, PERSON_ID, SMUGGLED, EventfulRun
+from tests.e2e.run_secrets import given_secrets, kept_secrets, own_files
+from tests.e2e.secret_scan import Leak, SecretScan
+from tests.e2e.suite import Topology, running_suite
+from tests.e2e.telemetry_collector import TelemetryCollector, collecting
+from zekt_common.adapters.embedded import open_backend
+from zekt_common.auth.webhook_secrets import repository_secret
+from zekt_common.ports import Put
+from zekt_sandbox import GitHubSandbox
+
+pytestmark = pytest.mark.slow
+
+PLANTED: Final = {"client secret", "webhook secret", "webhook master key", "a private key"}
+VERBOSE: Final = Path(__file__).parent / "verbose"
+
+
+@dataclass
+class Remains:
+    """What is left of a run that has ended."""
+
+    directory: Path
+    sandbox: GitHubSandbox
+    collector: TelemetryCollector
+    run: EventfulRun
+    scan: SecretScan
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    def logs(self) -> list[Path]:
+        return sorted(self.directory.glob("*.log"))
+
+    def leaks(self) -> list[Leak]:
+        """Scan everything but the files that are the secrets' own."""
+        stored = [path for path in self.data_dir.rglob("*") if path.is_file() and path not in own_files(self.data_dir)]
+        sent = [(f"a dispatch to {one.repository}", one.body) for one in self.sandbox.dispatches()]
+        elsewhere = [*self.collector.exports, *self.run.answers, *sent]
+        return _in_files(self.scan, (*self.logs(), *stored)) + _in_texts(self.scan, elsewhere)
+
+    def personal_leaks(self) -> list[Leak]:
+        """Scan logs and traces for what is a payload's or a person's own, and everything stored for the latter."""
+        personal = {name: value.encode() for name, value in self.run.personal().items()}
+        watched = SecretScan(personal | {"a payload": self.run.marker.encode()})
+        told = _in_files(watched, self.logs()) + _in_texts(watched, self.collector.exports)
+        return told + _in_files(SecretScan(personal), self.data_dir.glob("*.db*"))
+
+
+def _in_files(scan: SecretScan, paths: Iterable[Path]) -> list[Leak]:
+    return [leak for path in paths for leak in scan.leaks_in_file(path)]
+
+
+def _in_texts(scan: SecretScan, texts: Iterable[tuple[str, bytes]]) -> list[Leak]:
+    return [leak for place, content in texts for leak in scan.leaks(place, content)]
+
+
+@pytest.fixture
+async def remains(topology: Topology, tmp_path: Path, sandbox: GitHubSandbox) -> AsyncIterator[Remains]:
+    master_key = secrets.token_bytes(32)
+    sandbox.create_user(PERSON, id=PERSON_ID)
+    sandbox.create_user(LEAVER, id=LEAVER_ID)
+    derived = repository_secret(master_key, sandbox.update_repository(PROVIDER).id)
+    async with collecting() as collector, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        settings = {
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(VERBOSE), os.environ.get("PYTHONPATH")))),
+            "ZEKT_LOG_FORMAT": "json",
+            "ZEKT_WEBHOOK_MASTER_KEYS": f"1:{master_key.hex()}",
+            "ZEKT_GITHUB_OAUTH_CLIENT_ID": sandbox.client_id,
+            "ZEKT_GITHUB_OAUTH_CLIENT_SECRET": sandbox.client_secret,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        }
+        async with running_suite(topology, tmp_path, sandbox, **settings) as suite:
+            sandbox.create_repository_hook(PROVIDER, url=suite.webhook_url, secret=derived)
+            run = EventfulRun(suite, sandbox, http)
+            await run.happen()
+            while_running = {path.name: path.read_bytes() for path in suite.data_dir.glob("*.db*")}
+            assert set(await asyncio.to_thread(suite.stop)) == {0}  # the collector answers meanwhile
+        handed_out = {name: value.encode() for name, value in run.handed_out.items()}
+        smuggled = {f"smuggled secret {number}": value.encode() for number, value in enumerate(SMUGGLED)}
+        known = given_secrets(sandbox) | await kept_secrets(suite.data_dir) | handed_out | smuggled
+        known |= {"webhook master key": master_key, "derived webhook secret": derived.encode()}
+        run.answers += while_running.items()
+        yield Remains(tmp_path, sandbox, collector, run, SecretScan(known))
+
+
+async def test_no_secret_of_a_run_is_anywhere_and_one_that_is_planted_is_found(remains: Remains) -> None:
+    assert remains.leaks() == []
+    assert remains.personal_leaks() == []
+    assert_much_was_scanned(remains)
+    await plant(remains)
+    found = {(leak.secret, leak.form, leak.place) for leak in remains.leaks()}
+    assert {secret for secret, _, _ in found} == PLANTED
+    assert found >= {
+        ("client secret", "as it is", f"the bytes of {remains.logs()[0].name}"),
+        ("webhook secret", "in Base64", "/v1/traces"),
+        ("webhook master key", "in hex", "the table documents of router.db"),
+        ("a private key", "by its shape", "an answer"),
+    }
+
+
+def assert_much_was_scanned(remains: Remains) -> None:
+    """The scan means something only if there were all kinds of secrets, and much was written."""
+    assert len(remains.scan.secrets) > 70
+    assert sum(path.read_bytes().count(b"\n") for path in remains.logs()) > 1_000
+    assert {"POST /webhooks/github", "POST /internal/tokens/user", "dispatch"} <= remains.collector.spans()
+    assert {path.stat().st_mode & 0o777 for path in own_files(remains.data_dir)} == {0o600}
+
+
+async def plant(remains: Remains) -> None:
+    """Write secrets where none may be, each in another form."""
+    known = remains.scan.secrets
+    with remains.logs()[0].open("ab") as log:
+        log.write(b'{"event": "planted", "reason": "' + known["client secret"] + b'"}\n')
+    remains.collector.exports.append(("/v1/traces", b"attribute " + base64.b64encode(b"?" + known["webhook secret"])))
+    async with open_backend(remains.data_dir, "router") as backend:
+        body = b'{"planted": "' + known["webhook master key"].hex().encode() + b'"}'
+        await backend.views.write([Put(partition="planted", id="1", body=body)])
+    remains.run.answers.append(("an answer", b"-----BEGIN RSA PRIVATE KEY-----"))
