@@ -34,10 +34,15 @@ class EntraTokens:
     """
 
     def __init__(
-        self, acquire: Callable[[], AcquiredToken], *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        acquire: Callable[[], AcquiredToken],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._acquire = acquire
         self._monotonic = monotonic
+        self._wait_s = wait_s
         self._kept: AcquiredToken | None = None
         self._expires_at = float("-inf")
         self._failure: ServiceTokenUnavailable | None = None
@@ -71,7 +76,7 @@ class EntraTokens:
         if renewal is None:
             return
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(self._wait_s):
                 await asyncio.shield(renewal)
         except TimeoutError:
             raise ServiceTokenUnavailable("Entra ID is slow to give a token", retry_after_s=AGAIN_S) from None

@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiohttp import web
 
-FaultKind = Literal["error", "garbage", "refuse", "slow"]
+FaultKind = Literal["error", "garbage", "redirect", "refuse", "slow"]
 Operation = Literal["discovery", "keys", "token", "managed_identity"]
 
 
@@ -59,6 +59,8 @@ class Faults:
                 return web.Response(status=500)
             case "garbage":
                 return web.Response(text='{"access_token": "eyJ', content_type="application/json")
+            case "redirect":
+                return web.Response(status=307, headers={"Location": request.path})
             case "error":
                 headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
                 return web.json_response({"error": "temporarily_unavailable"}, status=fault.status, headers=headers)
