@@ -181,12 +181,12 @@ def read(env: dict[str, str], *, shared: bool) -> MasterKeySettings:
 
 
 def test_one_machine_needs_no_setting(tmp_path: Path) -> None:
-    settings = read({}, shared=False).within(tmp_path)
+    settings = read({}, shared=False).within(tmp_path, is_made=True)
     assert (settings.file, settings.is_made) == (tmp_path / "master.key", True)
 
 
 async def test_a_file_that_is_named_is_used_and_never_made(path: Path, tmp_path: Path) -> None:
-    settings = read({"ZEKT_MASTER_KEY_FILE": str(path)}, shared=False).within(tmp_path / "data")
+    settings = read({"ZEKT_MASTER_KEY_FILE": str(path)}, shared=False).within(tmp_path / "data", is_made=True)
     async with open_master_key(settings) as key:
         assert isinstance(key, FileMasterKey)
     assert not (tmp_path / "data").exists()

@@ -61,6 +61,15 @@ async def test_a_destroyed_key_goes_while_other_connections_are_open(database: S
     await other.close()
 
 
+async def test_keys_that_are_destroyed_at_once_are_all_gone(database: SqliteDatabase, tmp_path: Path) -> None:
+    keys = keys_in(database)
+    await asyncio.gather(*(keys.data_key(n) for n in range(50)))
+    wrapped = [row[0] for row in database.query("SELECT wrapped FROM data_keys")]
+    await asyncio.gather(*(keys.destroy(n) for n in range(50)))
+    left = written(tmp_path)
+    assert not any(key in left for key in wrapped)
+
+
 async def test_a_key_destroyed_elsewhere_is_refused_within_a_minute(database: SqliteDatabase) -> None:
     now = 0.0
     here, elsewhere = keys_in(database, monotonic=lambda: now), keys_in(database)

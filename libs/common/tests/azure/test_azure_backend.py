@@ -55,7 +55,7 @@ async def azure(azurite: Azurite, tmp_path: Path) -> AsyncIterator[Azure]:
             BlobContainer(BlobConnection(connection_string=azurite.connection_string)) as container,
         ):
             await container.ensure()
-            yield Azure(settings, MasterKeySettings().within(tmp_path), account, namespace)
+            yield Azure(settings, MasterKeySettings().within(tmp_path, is_made=True), account, namespace)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.file_leases import FileLeases
@@ -26,6 +27,9 @@ from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
 
 __all__ = ["Backend", "open_backend"]
+
+KEYS: Final = "keys.db"
+"""The file of data keys: where it is, a master key that has gone is not made anew."""
 
 OWN_TABLES = [f"{EVENT_TABLES};{VIEW_TABLES}", VIEW_EXPIRY]
 """The schema of a service's own file, migration by migration."""
@@ -53,8 +57,8 @@ async def open_backend(
         _shared(data_dir / f"{service}.db", OWN_TABLES, committer=committer) as own,
         _shared(data_dir / "bus.db", [BUS_TABLES], committer="loop") as bus,
         _shared(data_dir / "payloads.db", [PAYLOAD_TABLES], secure_delete=True, committer=committer) as payloads,
-        _shared(data_dir / "keys.db", KEY_TABLES, secure_delete=True) as key_file,
-        open_master_key(master_key.within(data_dir)) as master,
+        open_master_key(master_key.within(data_dir, is_made=not (data_dir / KEYS).exists())) as master,
+        _shared(data_dir / KEYS, KEY_TABLES, secure_delete=True) as key_file,
     ):
         keys = WrappedKeys(SqliteKeyRecords(key_file), master)
         views, on_bus = SqliteViews(own, clock=clock), SqliteBus(bus, clock=clock)

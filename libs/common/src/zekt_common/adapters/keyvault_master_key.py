@@ -143,6 +143,8 @@ class KeyVaultMasterKey:
                 async for each in listed
                 if each.id and each.created_on and each.enabled
             ]
+        if self._newest is not None and self._newest[0] != newest.id:
+            self._newest = None  # the vault has made a version by itself
         return sorted(found, key=lambda each: (each.name == newest.id, each.since))
 
     async def renew(self) -> None:

@@ -45,11 +45,11 @@ class MasterKeySettings:
             reader.reject(MASTER_KEY_FILE, f"is not set, nor is {KEYVAULT_URL}: one of them is needed")
         return cls()
 
-    def within(self, data_dir: Path) -> "MasterKeySettings":
+    def within(self, data_dir: Path, *, is_made: bool) -> "MasterKeySettings":
         """Return the settings, or the data directory's own file where nothing is set."""
         if self.vault_url or self.file:
             return self
-        return replace(self, file=data_dir / DEFAULT_FILE, is_made=True)
+        return replace(self, file=data_dir / DEFAULT_FILE, is_made=is_made)
 
 
 def _in_file(reader: EnvironmentReader, forbidden: int) -> MasterKeySettings:

@@ -1,6 +1,7 @@
 """The wrapped data keys on SQLite, in a file that keeps no trace of old ones."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 
 from zekt_common.adapters.key_wrapping import WrappedKey
 from zekt_common.adapters.sqlite_database import SqliteDatabase
-from zekt_common.adapters.sqlite_file import connect, disconnect, translated
+from zekt_common.adapters.sqlite_file import WriterLock, connect, disconnect, translated
 from zekt_common.adapters.sqlite_statements import insert_rows
 from zekt_common.errors import StorageUnusable
 
@@ -121,11 +122,15 @@ def _destroy(connection: sqlite3.Connection, batch: Sequence[int]) -> list[None]
 
 
 def _truncate_log(path: Path) -> None:
-    """Fold the log into the file and cut it to nothing, since its old frames still hold the page with the key."""
+    """Fold the log into the file and cut it to nothing, since its old frames still hold the page with the key.
+
+    Whoever else would fold or write waits meanwhile; readers are waited for.
+    """
     with translated(path):
         connection = connect(path, secure_delete=True)
         try:
-            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            with contextlib.closing(WriterLock(path)) as lock, lock:
+                ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             disconnect(path, connection)
     if busy:
