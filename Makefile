@@ -27,6 +27,14 @@ azurite: ## Install the Blob Storage emulator for the Azure tests (needs Node 20
 browser: ## Install the Chromium in which cookies are tested (Linux on x86-64; needs Node 20 or newer)
 	@cd tools/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && node unpack.mjs
 
+.PHONY: checkov
+checkov: setup ## Install Checkov, whose policies the Helm chart is held to
+	@$(BIN)/uv sync --project tools/checkov --frozen --quiet
+
+.PHONY: check-chart
+check-chart: setup ## Render the Helm chart every way and hold it to Kubernetes, the code and Checkov
+	@$(BIN)/pytest tests/deploy -k helm
+
 .PHONY: up
 up: setup ## Run the whole suite with a GitHub stand-in
 	@$(BIN)/zekt up --sandbox

@@ -66,8 +66,7 @@ def test_every_values_file_is_rendered() -> None:
 
 def test_every_kind_of_custom_resource_is_rendered_somewhere() -> None:
     seen = {(found["apiVersion"], found["kind"]) for case in CASES for found in rendered(case)}
-    unwritten = set() if (CHART / "rules").exists() else {("monitoring.coreos.com/v1", "PrometheusRule")}
-    assert set(SPECS) - unwritten <= seen
+    assert set(SPECS) <= seen
 
 
 @EVERY_CASE
