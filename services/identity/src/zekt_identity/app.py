@@ -35,15 +35,21 @@ from zekt_identity.device_http import DeviceDoor
 from zekt_identity.device_sign_in import DeviceSignIn
 from zekt_identity.github_app import GitHubApp
 from zekt_identity.github_oauth import GitHubOAuth
+from zekt_identity.github_person import GitHubAsPerson
+from zekt_identity.hooks import Hooks
 from zekt_identity.http import TokenDesk, TokenDoor
 from zekt_identity.installations import Installations
 from zekt_identity.key_ring import KeyRing
 from zekt_identity.ledger import Ledger
+from zekt_identity.person_repositories import PersonRepositories
 from zekt_identity.projections import project
 from zekt_identity.reconciliation import Reconciliation
+from zekt_identity.repositories_http import RepositoriesDesk, RepositoriesDoor
+from zekt_identity.repository_access import RepositoryAccess
 from zekt_identity.sealing import Sealer
 from zekt_identity.sessions import Sessions
 from zekt_identity.settings import IdentitySettings
+from zekt_identity.setup_http import SetupDesk, SetupDoor
 from zekt_identity.sign_in import SignIn
 from zekt_identity.tokens import TokenCache
 from zekt_identity.translate import TOPIC, translate
@@ -59,6 +65,8 @@ class _Identity:
     signing_in: SignInDesk
     device: DeviceSignIn | None
     accounts: AccountDesk
+    repositories: RepositoriesDesk
+    setup: SetupDesk
     operated: Operated
     auditor: Auditor
 
@@ -123,7 +131,26 @@ class _Identity:
             installations=installations,
             auditor=self.auditor,
         )
+        self._compose_acting(GitHubAsPerson(http, vault, self.auditor, api_url=self._settings.github_api_url), ledger)
         self._compose_loops(backend, installations, accounts)
+
+    def _compose_acting(self, github: GitHubAsPerson, ledger: Ledger) -> None:
+        keys, verifier = self._settings.webhook_master_keys, self.accounts.verifier
+        repositories, access = PersonRepositories(github), RepositoryAccess(github, ledger)
+        newest = keys[max(keys)] if keys else None
+        self.repositories = RepositoriesDesk(
+            verifier=verifier,
+            repositories=repositories,
+            access=access,
+            hooks=Hooks(github, public_url=self._settings.public_url, master_key=newest) if newest else None,
+        )
+        self.setup = SetupDesk(
+            verifier=verifier,
+            repositories=repositories,
+            access=access,
+            installations=self.tokens.installations,
+            is_sign_in_on=self._settings.oauth is not None,
+        )
 
     def _compose_loops(self, backend: Backend, installations: Installations, accounts: Accounts) -> None:
         webhooks = AppWebhooks(backend.payloads, installations, accounts)
@@ -192,6 +219,8 @@ def build_service(
         *AuthDoor(lambda: identity.signing_in).routes(),
         *DeviceDoor(lambda: identity.device).routes(),
         *AccountDoor(lambda: identity.accounts).routes(),
+        *RepositoriesDoor(lambda: identity.repositories).routes(),
+        *SetupDoor(lambda: identity.setup).routes(),
     ]
     return Service(
         name=NAME,

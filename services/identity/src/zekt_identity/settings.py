@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.auth.entra_settings import EntraTenant
+from zekt_common.auth.webhook_secrets import read_master_keys
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 KEY_FILE: Final = "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE"
@@ -29,7 +30,7 @@ class OAuthClient:
 class IdentitySettings:
     """The GitHub App that identity speaks for, where GitHub is, and where people reach Zekt.
 
-    Without an OAuth client nobody can sign in; everything else works.
+    Without an OAuth client nobody can sign in, and without a master key no webhook is placed; everything else works.
     """
 
     host: HostSettings
@@ -41,6 +42,7 @@ class IdentitySettings:
     oauth: OAuthClient | None = None
     backend: BackendSettings = ON_THIS_MACHINE
     entra: EntraTenant | None = None
+    webhook_master_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "IdentitySettings":
@@ -62,6 +64,7 @@ class IdentitySettings:
             oauth=_oauth(reader),
             backend=BackendSettings.read(reader),
             entra=EntraTenant.read(reader),
+            webhook_master_keys=read_master_keys(reader),
         )
         reader.check()
         return settings

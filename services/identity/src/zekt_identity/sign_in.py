@@ -93,7 +93,7 @@ class SignIn:
         Raises:
             ReturnRefused: `return_to` is no path of ours.
         """
-        if not _LOCAL_PATH.match(return_to):
+        if not is_local_path(return_to):
             raise ReturnRefused("the page to return to must be a path of this site")
         attempt = Attempt(
             state=secrets.token_urlsafe(32),
@@ -149,6 +149,11 @@ class SignIn:
         if attempt.expires_at <= self._clock():
             raise AttemptRefused("the sign-in has taken too long")
         return attempt
+
+
+def is_local_path(value: str) -> bool:
+    """Return whether a browser that is sent there stays on this site."""
+    return _LOCAL_PATH.match(value) is not None
 
 
 def session_id_of(state: str) -> str:

@@ -50,6 +50,27 @@ class NotOwner(Refusal):
         super().__init__(403, "not_owner", "This takes an operator, or the owner of every account that it concerns.")
 
 
+class RepositoryHidden(Refusal):
+    """There is no such repository for this person: which of the reasons is not said."""
+
+    def __init__(self) -> None:
+        detail = "You see no such repository, or the App is not installed in it."
+        super().__init__(404, "repository_not_found", detail)
+
+
+class AdminNeeded(Refusal):
+    """The person sees the repository, and does not administer it."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "repository_admin_needed", "This takes an admin of the repository at GitHub.")
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a person may do in a repository that they see, as GitHub tells them."""
+
+    is_admin: bool
+
+
 class Known(Protocol):
     """Somebody whose token was verified."""
 
@@ -144,6 +165,19 @@ def check_owner(caller: Caller, account_ids: Iterable[int]) -> None:
     """
     if not caller.is_operator and not caller.owns(account_ids):
         raise NotOwner
+
+
+def check_admin(standing: Standing | None) -> None:
+    """Pass an admin of the repository; None is the standing of who does not see it.
+
+    Raises:
+        RepositoryHidden: they do not see it.
+        AdminNeeded: they do not administer it.
+    """
+    if standing is None:
+        raise RepositoryHidden
+    if not standing.is_admin:
+        raise AdminNeeded
 
 
 def _is_signed(authorization: str | None) -> bool:

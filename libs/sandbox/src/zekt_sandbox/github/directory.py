@@ -176,6 +176,14 @@ class DirectoryControls:
         except KeyError:
             raise UnknownNameError(f"no installation {installation_id}") from None
 
+    def repository_hooks(self, full_name: str) -> list[Hook]:
+        """The hooks of one repository, with their secrets.
+
+        Raises:
+            UnknownNameError: there is no such repository.
+        """
+        return list(self._state.repository_hooks.get(self._state.repository(full_name).id, []))
+
     def create_repository_hook(self, full_name: str, *, url: str, secret: str) -> Hook:
         """A webhook of one repository, beside the App's.
 
