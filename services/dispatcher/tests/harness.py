@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.auth.entra_settings import EntraClient
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.contracts.router import DeliveryRequested, Origin
 from zekt_common.envelope import Envelope, NewEvent, seal
@@ -160,7 +161,9 @@ def damage_payloads(data_dir: Path) -> None:
 @asynccontextmanager
 async def running(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) -> AsyncIterator[Running]:
     host = HostSettings(port=0, internal_port=0, data_dir=data_dir)
+    entra: EntraClient | None = changes.get("entra")
     identity = IdentitySettings(
+        entra=None if entra is None else entra.tenant,
         host=host,
         github_api_url=sandbox.url,
         app_id=sandbox.app_id,
