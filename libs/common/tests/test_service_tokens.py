@@ -3,6 +3,7 @@ import sys
 from asyncio import create_subprocess_exec, gather, subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -13,6 +14,7 @@ from zekt_common.auth.operator import check_operator, ensure_operator_token
 from zekt_common.auth.refusals import RoleMissing, TokenRefused
 from zekt_common.auth.service_tokens import EmbeddedIssuer, EmbeddedTokens
 from zekt_common.auth.service_verifier import ServiceCaller, ServiceTokenVerifier
+from zekt_common.auth.verified_tokens import Verified, VerifiedTokens
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.errors import StorageUnusable
@@ -55,6 +57,42 @@ async def test_a_token_lives_five_minutes(tmp_path: Path) -> None:
     now[0] += timedelta(seconds=1)
     with pytest.raises(TokenRefused):
         await judge.verify(header, role=TOKENS_INSTALLATION)
+
+
+async def test_a_token_is_verified_once_and_judged_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer, verified, verify = EmbeddedIssuer(tmp_path), list[str](), jwt.decode
+
+    def counted(token: str, *given: Any, **options: Any) -> Any:
+        verified.append(token)
+        return verify(token, *given, **options)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    judge = ServiceTokenVerifier(issuer)
+    header = f"Bearer {issuer.mint(service='router', roles=ROLES)}"
+    for _ in range(3):
+        assert (await judge.verify(header, role=TOKENS_INSTALLATION)).service == "router"
+    with pytest.raises(RoleMissing):
+        await judge.verify(header, role="Tokens.Other")
+    assert len(verified) == 1
+
+
+async def test_what_was_verified_by_a_key_that_is_no_more_counts_no_more(tmp_path: Path) -> None:
+    before, after = EmbeddedIssuer(tmp_path / "before"), EmbeddedIssuer(tmp_path / "after")
+    judge = ServiceTokenVerifier(before)
+    header = f"Bearer {before.mint(service='router', roles=ROLES)}"
+    await judge.verify(header, role=TOKENS_INSTALLATION)
+    judge._issuer = after  # noqa: SLF001 - as if the key had been replaced
+    with pytest.raises(TokenRefused):
+        await judge.verify(header, role=TOKENS_INSTALLATION)
+
+
+def test_only_the_tokens_used_last_are_remembered() -> None:
+    remembered = VerifiedTokens(capacity=2)
+    for token in ("a", "b"):
+        remembered.keep(token, Verified(None, "key", {"sub": token}))
+    assert remembered.get("a")
+    remembered.keep("c", Verified(None, "key", {"sub": "c"}))
+    assert [remembered.get(token) is not None for token in ("a", "b", "c")] == [True, False, True]
 
 
 async def test_foreign_and_malformed_tokens_are_refused_alike(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where a request comes from, as far as it may be remembered: the network, never the address."""
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -12,8 +13,13 @@ UNKNOWN: Final = "unknown"
 
 def origin_of(request: web.Request) -> str:
     """Return the network of the request's peer, such as `203.0.113.0/24`."""
+    return _network_of(request.remote or "")
+
+
+@lru_cache(maxsize=1024)
+def _network_of(peer: str) -> str:
     try:
-        address = ipaddress.ip_address((request.remote or "").partition("%")[0])
+        address = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:
         return UNKNOWN
     mapped = getattr(address, "ipv4_mapped", None) or address

@@ -9,6 +9,7 @@ from jwt.types import Options
 
 from zekt_common.auth.bearer import bearer_token, check_times
 from zekt_common.auth.refusals import RoleMissing, TokenRefused
+from zekt_common.auth.verified_tokens import Verified, VerifiedTokens
 from zekt_common.clock import Clock, utc_now
 
 NOT_ACCEPTED: Final = "The service token is not accepted."
@@ -87,6 +88,7 @@ class ServiceTokenVerifier:
     def __init__(self, issuer: ServiceIssuer, *, clock: Clock = utc_now) -> None:
         self._issuer = issuer
         self._clock = clock
+        self._verified = VerifiedTokens()
 
     async def verify(self, authorization: str | None, *, role: str) -> ServiceCaller:
         """Return who calls, if it may act in `role`.
@@ -107,13 +109,22 @@ class ServiceTokenVerifier:
         return caller
 
     async def _caller(self, token: str) -> ServiceCaller:
-        key = await self._issuer.key(self._key_id(token))
-        if key is None:
-            raise TokenRefused("It is signed with a key that the issuer does not have.")
-        claims = self._signed_claims(token, key)
-        self._check_ends(claims)
+        claims = await self._claims(token)
         check_times(claims, self._clock(), self._issuer.leeway_s)
         return ServiceCaller(self._issuer.service(claims), _roles(claims))
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        known = self._verified.get(token)
+        key_id = self._key_id(token) if known is None else known.key_id
+        key = await self._issuer.key(key_id)
+        if key is None:
+            raise TokenRefused("It is signed with a key that the issuer does not have.")
+        if known is not None and known.key == key:
+            return known.claims
+        claims = self._signed_claims(token, key)
+        self._check_ends(claims)
+        self._verified.keep(token, Verified(key_id, key, claims))
+        return claims
 
     def _key_id(self, token: str) -> str | None:
         """Look at what is not verified yet, so that a token of somebody else costs no fetch of keys."""
