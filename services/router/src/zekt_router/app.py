@@ -162,6 +162,7 @@ def build_service(settings: RouterSettings, *, clock: Clock = utc_now) -> Servic
         lifespan=router.lifespan,
         drain=router.drain,
         checks=router.checks,
+        store=lambda: router.backend.store,
     )
 
 
