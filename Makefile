@@ -61,9 +61,11 @@ lint-tools: setup ## Install what lints workflows, Dockerfile and alert rules (n
 check-deploy: $(if $(CI),lint-tools) ## Lint workflows, Dockerfile, alert rules and compose files, with what is installed; all in CI
 	@tools/deploy/check
 
+# Most tests wait more than they compute, so there are more workers than the two cores that this takes.
+WORKERS ?= 4
 .PHONY: test
-test: setup ## Run every test
-	$(BIN)/pytest
+test: setup ## Run every test (WORKERS=4 at a time; 0 runs them in this process, one after the other)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: test-emulators
 test-emulators: setup ## Run the contract suites on the official emulators (needs Docker and their images)

@@ -11,6 +11,9 @@ from zekt_cli.demo.story import Story
 from zekt_cli.demo.suite import DemoSuite, running_suite
 
 
+HERE = Path(__file__).parent
+
+
 class Zekt(Protocol):
     """Runs `zekt` as a process."""
 
@@ -20,6 +23,13 @@ class Zekt(Protocol):
 def environment(**extra: str) -> dict[str, str]:
     """This process's environment without settings of a suite."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("ZEKT_", "OTEL_"))} | extra
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep those that look at the shared suite together, so that it runs once."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and "suite" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shared-suite"))
 
 
 @pytest.fixture

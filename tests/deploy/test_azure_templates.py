@@ -19,6 +19,8 @@ from zekt_common.adapters.cosmos_topology import KEYS, ContainerDefinition, defi
 from zekt_common.adapters.servicebus_topology import MAX_DELIVERY_COUNT, emulator_config
 from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS
 
+pytestmark = pytest.mark.xdist_group("azure-templates")
+
 SERVICES = ("ingress", "identity", "router", "dispatcher")
 ROLES = {
     "00000000-0000-0000-0000-000000000002": "Cosmos DB Built-in Data Contributor",

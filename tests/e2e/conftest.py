@@ -9,6 +9,15 @@ from tests.e2e.catalogs import onboard
 from tests.e2e.suite import Engine, Suite, Topology, running_suite
 from zekt_sandbox import GitHubSandbox, Limits
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside other tests, run one suite at a time, and in a second row one that is killed: more would starve each other."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group("kills" if "kill" in item.path.name else "suites"))
+
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[GitHubSandbox]:

@@ -1,16 +1,18 @@
 """The engine on Azure's services, over their stand-ins; what none of them does yet is on SQLite beside it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 from libs.common.tests.azure.vault import VaultProcess, connected_to
+from libs.common.tests.contracts.azure_as_set import open_as_set
 from libs.common.tests.cosmos.account import SERVICE, open_provisioned
 from libs.common.tests.servicebus.standin import connection_to, namespace, serving_again
 
+from tests.e2e.azure_account import AzureAccount
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
 from zekt_common.adapters.blob_payloads import BlobPayloads
@@ -27,7 +29,7 @@ from zekt_common.adapters.master_key_file import FileMasterKey
 from zekt_common.adapters.master_key_settings import DEFAULT_FILE
 from zekt_common.adapters.servicebus_bus import open_servicebus_bus
 from zekt_common.adapters.wrapped_keys import WrappedKeys
-from zekt_common.clock import Clock
+from zekt_common.clock import Clock, utc_now
 from zekt_sandbox.azurite import Azurite
 from zekt_sandbox.servicebus.namespace import Namespace
 
@@ -42,6 +44,7 @@ SUITES = {
 }
 VAULT_SUITES = {"test_keys"}
 BLOB_SUITES = {"test_payloads"}
+SURVIVAL_SUITES = {"test_survival"}
 BUS_SUITES = {"test_bus", "test_bus_settlement", "test_bus_model"}
 LOOK_S = 0.2
 
@@ -102,6 +105,26 @@ async def open_azure_with_bus(directory: Path, clock: Clock) -> AsyncIterator[Ba
         open_servicebus_bus(connection_to(sandbox), clock=clock, look_s=LOOK_S) as bus,
     ):
         yield replace(embedded, bus=bus)
+
+
+@dataclass(frozen=True)
+class AzureProcesses:
+    """The whole engine, with everything of Azure's in processes that outlive those that are killed on them."""
+
+    account: AzureAccount
+
+    def __call__(self, directory: Path, clock: Clock) -> AbstractAsyncContextManager[Backend]:
+        """Open what `account` was last cleared for; Service Bus is as far ahead as `clock`."""
+        del directory
+        return self._opened(clock)
+
+    @asynccontextmanager
+    async def _opened(self, clock: Clock) -> AsyncIterator[Backend]:
+        ahead_s = (clock() - utc_now()).total_seconds()
+        if ahead_s > 1:
+            await self.account.bus("POST", "/clock", seconds=ahead_s)
+        async with open_as_set(self.account.settings, clock) as backend:
+            yield backend
 
 
 def _name(directory: Path) -> str:

@@ -4,13 +4,18 @@ Arguments: engine, directory, what to do, a prefix that makes its items its own.
 """
 
 import asyncio
+import os
 import sys
 import time
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from zekt_common.adapters.embedded import Backend, open_backend
+from libs.common.tests.contracts.azure_as_set import SERVICE, open_as_set
+
+from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.embedded import open_backend
 from zekt_common.envelope import Event, NewEvent, seal
 from zekt_common.ports import OutgoingMessage
 
@@ -94,10 +99,15 @@ TOGETHER = {work.__name__: work for work in (append, publish, consume)}
 ALONE = {work.__name__: work for work in (watch, listen, lead)}
 
 
+def opened(engine: str, directory: Path) -> AbstractAsyncContextManager[Backend]:
+    if engine == "azure-processes":
+        return open_as_set(os.environ)
+    return open_backend(directory, SERVICE, writer_process=engine == "sqlite-writers")
+
+
 async def main(engine: str, directory: str, work: str, prefix: str) -> None:
-    with_writers = engine == "sqlite-writers"
     workers = [TOGETHER[work]] * WRITERS if work in TOGETHER else [ALONE[work]]
-    async with open_backend(Path(directory), "ingress", writer_process=with_writers) as backend:
+    async with opened(engine, Path(directory)) as backend:
         await asyncio.gather(*(worker(backend, prefix, n) for n, worker in enumerate(workers)))
 
 

@@ -14,14 +14,18 @@ from libs.common.tests.contracts.azure_engine import (
     BLOB_SUITES,
     BUS_SUITES,
     SUITES,
+    SURVIVAL_SUITES,
     VAULT_SUITES,
+    AzureProcesses,
     open_azure,
     open_azure_with_blobs,
     open_azure_with_bus,
     open_azure_with_vault,
 )
+from libs.common.tests.contracts.children import StartChild, children
 from libs.common.tests.cosmos.account import account_process
 
+from tests.e2e.azure_account import AzureAccount, running_account
 from tests.emulators.containers import WANTED, cosmos_emulator
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.embedded import Backend, open_backend
@@ -41,13 +45,14 @@ def open_sqlite_with_writers(directory: Path, clock: Clock) -> AbstractAsyncCont
 
 
 AZURE, AZURE_WITH_BLOBS, AZURE_WITH_BUS, AZURE_WITH_VAULT = "azure", "azure-blobs", "azure-bus", "azure-vault"
+AZURE_PROCESSES = "azure-processes"
 WITH_WRITERS = "sqlite-writers"
 ENGINES: dict[str, OpenEngine] = {
     "sqlite": open_sqlite,
     WITH_WRITERS: open_sqlite_with_writers,
     AZURE_WITH_BUS: open_azure_with_bus,
 }
-COMMITTED_BY_WRITERS = {"test_event_store", "test_views", "test_payloads", "test_survival"}
+COMMITTED_BY_WRITERS = {"test_event_store", "test_views", "test_payloads", "test_survival", "test_waking"}
 
 
 class ManualClock:
@@ -99,6 +104,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         engines = ["sqlite"] + [WITH_WRITERS] * (module in COMMITTED_BY_WRITERS) + [AZURE] * (module in SUITES)
         engines += [AZURE_WITH_BLOBS] * (module in BLOB_SUITES) + [AZURE_WITH_BUS] * (module in BUS_SUITES)
         engines += [AZURE_WITH_VAULT] * (module in VAULT_SUITES)
+        engines += [AZURE_PROCESSES] * (module in SURVIVAL_SUITES and not WANTED)
         metafunc.parametrize("engine", engines, scope="session")
 
 
@@ -122,6 +128,12 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultProcess]:
 
 
 @pytest.fixture(scope="session")
+def azure_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureAccount]:
+    with running_account(tmp_path_factory.mktemp("azure")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
 def open_engine(engine: str, request: pytest.FixtureRequest) -> OpenEngine:
     """Open the engine on a directory with a clock: again on the same directory, the same content."""
     if engine == AZURE:
@@ -132,6 +144,8 @@ def open_engine(engine: str, request: pytest.FixtureRequest) -> OpenEngine:
     if engine == AZURE_WITH_VAULT:
         accounts = request.getfixturevalue("cosmos_account"), request.getfixturevalue("vault")
         return partial(open_azure_with_vault, *accounts)
+    if engine == AZURE_PROCESSES:
+        return AzureProcesses(request.getfixturevalue("azure_account"))
     return ENGINES[engine]
 
 
@@ -155,6 +169,17 @@ async def backend(open_engine: OpenEngine, tmp_path: Path, clock: ManualClock) -
 async def real_time_backend(open_engine: OpenEngine, tmp_path: Path) -> AsyncIterator[Backend]:
     async with open_engine(tmp_path, utc_now) as opened:
         yield opened
+
+
+@pytest.fixture
+async def start(open_engine: OpenEngine, engine: str, tmp_path: Path) -> AsyncIterator[StartChild]:
+    """Start a process that works on the test's directory until it is killed."""
+    environment: dict[str, str] = {}
+    if isinstance(open_engine, AzureProcesses):
+        await open_engine.account.clear(tmp_path)
+        environment = open_engine.account.settings
+    async with children(engine, tmp_path, environment) as begin:
+        yield begin
 
 
 @pytest.fixture(scope="session")
