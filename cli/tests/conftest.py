@@ -10,7 +10,6 @@ import pytest
 from zekt_cli.demo.story import Story
 from zekt_cli.demo.suite import DemoSuite, running_suite
 
-
 HERE = Path(__file__).parent
 
 

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Beside other tests, run one suite at a time, and in a second row one that is killed: more would starve each other."""
+    """Beside other tests run one suite at a time, and one that is killed: more of them would starve each other."""
     for item in items:
         if item.path.parent == HERE:
             item.add_marker(pytest.mark.xdist_group("kills" if "kill" in item.path.name else "suites"))
