@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from zekt_cli.provision.schemas import PARTITION as SCHEMAS
 from zekt_common.adapters.cosmos_import import CosmosImport
 from zekt_common.adapters.cosmos_partition_writes import fits_a_batch
 from zekt_common.adapters.sqlite_export import SqliteExport, StoredDocument
@@ -14,7 +15,7 @@ MARKS: Final = "copied"
 LEFT_BEHIND: Final = frozenset({CHECKPOINTS, "leases", "readiness", "watermarks", MARKS})
 """Of one engine only. A watermark is heard anew: until then no correlation window closes."""
 
-_KEPT_THERE: Final = frozenset({"leases", MARKS})
+_KEPT_THERE: Final = frozenset({"leases", SCHEMAS, MARKS})
 _MICROS: Final = 1_000_000
 _AT_ONCE: Final = 16
 

@@ -9,6 +9,7 @@ from azure.cosmos.aio import CosmosClient, DatabaseProxy
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
 from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.provision import schemas
 from zekt_cli.provision.change import Change
 from zekt_common.adapters.cosmos_client import CosmosDatabase
 from zekt_common.adapters.cosmos_topology import ContainerDefinition, definitions
@@ -22,14 +23,15 @@ async def plan(database: CosmosDatabase, *, max_ru: int | None) -> Sequence[Chan
     `max_ru` is the throughput that a new database's containers share, scaled by need; without it the account decides.
 
     Raises:
-        CommandFailed: 1 when the account writes in several regions, or a container exists in a form that cannot change.
+        CommandFailed: 1 when the account writes in several regions, a container exists in a form that cannot change,
+            or events are stored that this release cannot read.
     """
     await _check_one_write_region(database.client)
     found = await _containers(database.proxy)
     changes = [] if found is not None else [_new_database(database, max_ru)]
     for wanted in definitions(SERVICES):
         changes += _container_changes(database.proxy, wanted, (found or {}).get(wanted.name))
-    return changes
+    return [*changes, *await schemas.plan(database)]
 
 
 async def _check_one_write_region(client: CosmosClient) -> None:
