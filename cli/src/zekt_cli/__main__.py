@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "login": "Sign in with GitHub, for the account routes.",
     "logout": "End the session of login.",
     "provision": "Create in Azure what the services expect there.",
+    "keys": "Rotate the master key behind what is encrypted.",
     "copy": "Move a suite's data from this machine to Azure.",
 }
 
