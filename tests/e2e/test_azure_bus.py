@@ -30,7 +30,7 @@ def rewind(suite: Suite, service: str, start: datetime) -> None:
     """`zekt relay rewind`, as an operator would."""
     where = ["--url", suite.url(service), "--data-dir", str(suite.data_dir), "--service", service]
     command = [sys.executable, "-m", "zekt_cli", "relay", "rewind", "--from", start.isoformat(), *where]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=90)
 
 
 async def published(azure: AzureAccount, count: int) -> None:

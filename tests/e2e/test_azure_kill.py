@@ -28,9 +28,9 @@ async def switch_faults_on(azure: AzureAccount) -> None:
 
 
 async def kill_in_mid_run(suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount) -> None:
-    await sandbox.wait_for_dispatches(KILLED_AFTER // 2, timeout_s=60)
+    await sandbox.wait_for_dispatches(KILLED_AFTER // 2, timeout_s=120)
     await azure.bus("POST", "/connections/drop")
-    await sandbox.wait_for_dispatches(KILLED_AFTER, timeout_s=60)
+    await sandbox.wait_for_dispatches(KILLED_AFTER, timeout_s=120)
     suite.kill()
     assert len(sandbox.dispatches()) < 2 * WEBHOOKS, "it was to be killed before the end"
     await suite.start()

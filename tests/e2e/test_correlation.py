@@ -16,7 +16,7 @@ from zekt_sandbox import GitHubSandbox
 
 PLAIN, MESSAGE = "zekt-workflow-completed", "deployment"
 MASTER_KEY = b"m" * 32
-WINDOW_S = 2.0
+WINDOW_S = 5.0
 OUTAGE_S = 30
 
 
@@ -67,6 +67,23 @@ async def test_a_message_after_the_window_is_heard_of_beside_the_plain_event(
     await post_message(suite, sandbox, run, {})
     both = (run, PLAIN), (run, MESSAGE)
     assert await settled(sandbox, *both) == heard(*both)
+
+
+@in_one_process
+@on_azure
+async def test_on_azure_too_messages_before_within_and_after_the_window_are_each_heard_of_once(
+    suite: Suite, sandbox: GitHubSandbox
+) -> None:
+    await suite.apply(catalog(mode="events+messages", window_s=WINDOW_S))
+    before, within, after = [await started(sandbox) for _ in range(3)]
+    await post_message(suite, sandbox, before, {})
+    for run in (before, within, after):
+        await sandbox.complete_run(run)
+    await post_message(suite, sandbox, within, {})
+    assert await sandbox.wait_for_dispatches(3 * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
+    await post_message(suite, sandbox, after, {})
+    outcomes = (before, MESSAGE), (within, MESSAGE), (after, PLAIN), (after, MESSAGE)
+    assert await settled(sandbox, *outcomes) == heard(*outcomes)
 
 
 @on_both_engines
