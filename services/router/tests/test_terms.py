@@ -1,11 +1,13 @@
 """What an account may enable: by its own record, else by the catalog; less of it takes nothing away."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from zekt_common.contracts.identity import Persona, Sku
+from zekt_common.contracts.identity import REPOSITORY_LIMITS, Persona, Sku
 from zekt_router.catalog import CatalogRefused, Define, Heed, decide, evolve_all
 from zekt_router.catalog_model import Account, AccountRecord, Catalog, Repository, RepositoryStanding, Role
 from zekt_router.standing import terms_of
@@ -132,3 +134,10 @@ def test_nothing_of_a_refused_document_is_done() -> None:
     known = with_enabled(2, sku="free")
     assert refusals(known, enabling(3, account=account("provider", "free"))) == [("sku_limit_exceeded", "sku")]
     assert known == with_enabled(2, sku="free")
+
+
+def test_the_page_on_catalogs_tells_each_skus_limit() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "catalog.md").read_text()
+    for sku, limit in REPOSITORY_LIMITS.items():
+        said = "no limit" if limit is None else str(limit)
+        assert re.search(rf"`{sku}` \({said}( repositories)?\)", page), sku
