@@ -6,7 +6,11 @@ import pytest
 
 from tests.e2e.azure_account import AzureAccount, running_account
 from tests.e2e.catalogs import onboard
-from tests.e2e.suite import Engine, Suite, Topology, running_suite
+from tests.e2e.suite import Engine, Suite, Topology, free_port, running_suite
+from zekt_cli.hosting.suite import build
+from zekt_common.kit.host import Hosted, serving
+from zekt_common.kit.service import Service
+from zekt_common.kit.settings import HostSettings
 from zekt_sandbox import GitHubSandbox, Limits
 
 HERE = Path(__file__).parent
@@ -61,3 +65,32 @@ async def suite(
 ) -> AsyncIterator[Suite]:
     async with running_suite(topology, tmp_path, sandbox, **engine_settings) as started:
         yield started
+
+
+@pytest.fixture
+def services(sandbox: GitHubSandbox, tmp_path: Path) -> tuple[list[Service], HostSettings]:
+    """The four services for this process."""
+    key_file = tmp_path / "app.pem"
+    key_file.write_text(sandbox.private_key_pem)
+    internal_port = free_port()
+    env = {
+        "ZEKT_DATA_DIR": str(tmp_path / "data"),
+        "ZEKT_IDENTITY_URL": f"http://127.0.0.1:{internal_port}",
+        "ZEKT_INTERNAL_PORT": str(internal_port),
+        "ZEKT_GITHUB_API_URL": sandbox.url,
+        "ZEKT_GITHUB_OIDC_ISSUER": sandbox.issuer,
+        "ZEKT_GITHUB_APP_ID": str(sandbox.app_id),
+        "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(key_file),
+        "ZEKT_GITHUB_WEBHOOK_SECRETS": sandbox.webhook_secret,
+    }
+    settings = HostSettings(port=0, internal_port=internal_port, data_dir=tmp_path / "data")
+    return list(build(env)), settings
+
+
+@pytest.fixture
+async def hosted(services: tuple[list[Service], HostSettings], sandbox: GitHubSandbox) -> AsyncIterator[Hosted]:
+    """Those services, ready."""
+    async with serving(*services) as running:
+        await running.until_ready()
+        sandbox.webhook_url = f"{running.url}/webhooks/github"
+        yield running

@@ -1,6 +1,6 @@
 """One trace follows a run from webhook to dispatch, and the stored events tell it without a tracing backend."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -9,12 +9,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
-from tests.e2e.suite import free_port
-from zekt_cli.hosting.suite import build
-from zekt_common.auth.operator import ensure_operator_token
+from tests.e2e.catalogs import PROVIDER, WORKFLOW
+from tests.e2e.in_this_process import operating, outcomes
 from zekt_common.auth.requirements import Public, Requirement
-from zekt_common.kit.host import Hosted, serving
+from zekt_common.kit.host import Hosted
 from zekt_common.kit.service import Service
 from zekt_common.kit.settings import HostSettings
 from zekt_common.telemetry.tracing import install_tracer_provider
@@ -30,43 +28,10 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     install_tracer_provider(None)
 
 
-@pytest.fixture
-def services(sandbox: GitHubSandbox, tmp_path: Path) -> tuple[list[Service], HostSettings]:
-    key_file = tmp_path / "app.pem"
-    key_file.write_text(sandbox.private_key_pem)
-    internal_port = free_port()
-    env = {
-        "ZEKT_DATA_DIR": str(tmp_path / "data"),
-        "ZEKT_IDENTITY_URL": f"http://127.0.0.1:{internal_port}",
-        "ZEKT_INTERNAL_PORT": str(internal_port),
-        "ZEKT_GITHUB_API_URL": sandbox.url,
-        "ZEKT_GITHUB_OIDC_ISSUER": sandbox.issuer,
-        "ZEKT_GITHUB_APP_ID": str(sandbox.app_id),
-        "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE": str(key_file),
-        "ZEKT_GITHUB_WEBHOOK_SECRETS": sandbox.webhook_secret,
-    }
-    settings = HostSettings(port=0, internal_port=internal_port, data_dir=tmp_path / "data")
-    return list(build(env)), settings
-
-
-@pytest.fixture
-async def hosted(services: tuple[list[Service], HostSettings], sandbox: GitHubSandbox) -> AsyncIterator[Hosted]:
-    async with serving(*services) as running:
-        await running.until_ready()
-        sandbox.webhook_url = f"{running.url}/webhooks/github"
-        yield running
-
-
 async def test_one_trace_leads_from_the_webhook_to_each_dispatch(
     hosted: Hosted, sandbox: GitHubSandbox, exporter: InMemorySpanExporter, tmp_path: Path
 ) -> None:
-    operator = {"Authorization": f"Bearer {ensure_operator_token(tmp_path / 'data')}"}
-    async with aiohttp.ClientSession(headers=operator) as http:
-        async with http.post(f"{hosted.url}/api/catalog/apply", json=catalog()) as answer:
-            positions = (await answer.json())["positions"]
-        waiting = {"eventIds": positions, "timeoutS": 10}
-        async with http.post(f"{hosted.url}/api/operations/ingress/wait", json=waiting) as answer:
-            assert answer.status == 200
+    async with operating(hosted, tmp_path / "data") as http:
         exporter.clear()
         await sandbox.run_workflow(PROVIDER, WORKFLOW)
         assert await sandbox.wait_for_dispatches(2, timeout_s=15)
@@ -78,20 +43,6 @@ async def test_one_trace_leads_from_the_webhook_to_each_dispatch(
     assert {trace_id(span) for span in dispatches} == {trace_id(webhook)}
     assert all(descends(dispatch, webhook, spans) for dispatch in dispatches)
     assert {event["traceparent"].split("-")[1] for event in events} == {trace_id(webhook)}
-
-
-async def outcomes(http: aiohttp.ClientSession, url: str, count: int) -> list[dict[str, str]]:
-    """Wait until so many deliveries were dispatched; the outcome is stored after the POST's span has ended."""
-    found: list[dict[str, str]] = []
-    cursor = ""
-    while len(found) < count:
-        query = {"type": "dev.zekt.delivery.dispatched", "wait_s": "10", "cursor": cursor}
-        async with http.get(url, params=query) as answer:
-            page = await answer.json()
-        assert page["events"], "no outcome was stored"
-        found += page["events"]
-        cursor = page["cursor"]
-    return found
 
 
 def trace_id(span: ReadableSpan) -> str:
