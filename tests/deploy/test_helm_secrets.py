@@ -54,7 +54,7 @@ def test_each_part_is_given_its_own_secrets_and_no_others() -> None:
     everywhere = {"master-key", "servicebus", "cosmos", "blob"}
     assert {name: secret_keys(part(BY_KEYS, name)) for name in PARTS} == {
         "ingress": everywhere | {"webhook-secrets", "webhook-master-keys"},
-        "identity": everywhere | {"github-app-private-key", "oauth-client-secret"},
+        "identity": everywhere | {"github-app-private-key", "oauth-client-secret", "webhook-master-keys"},
         "router": everywhere,
         "dispatcher": everywhere,
         "provision": everywhere - {"master-key"},
@@ -65,7 +65,7 @@ def test_each_part_is_given_its_own_secrets_and_no_others() -> None:
 def test_with_entra_id_everywhere_there_are_few_secrets() -> None:
     assert {name: secret_keys(part(BY_VAULT, name)) for name in PARTS} == {
         "ingress": {"webhook-secrets", "webhook-master-keys"},
-        "identity": {"github-app-private-key", "oauth-client-secret"},
+        "identity": {"github-app-private-key", "oauth-client-secret", "webhook-master-keys"},
         "router": set(),
         "dispatcher": set(),
         "provision": set(),
