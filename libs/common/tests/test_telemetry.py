@@ -259,16 +259,22 @@ def test_json_logs_carry_service_and_trace_and_hide_secrets(stderr: Callable[[],
 
 
 @pytest.mark.parametrize("kind", ["console", "json"])
-def test_a_logged_exception_shows_no_local_variables(stderr: Callable[[], str], kind: str) -> None:
+def test_a_logged_exception_is_told_by_its_type_and_place_and_quotes_nothing(
+    stderr: Callable[[], str], kind: str
+) -> None:
     configure_logging("json" if kind == "json" else "console", "ingress")
     secret = "ghs_" + "s" * 36
     try:
-        int(f"wrong by {len(secret)}")
+        int(secret)
     except ValueError:
         structlog.get_logger().exception("request_failed")
-    logged = stderr()
-    assert "ValueError: invalid literal" in logged
-    assert secret not in logged
+        logging.getLogger("some.library").exception("it broke\nwith %s", secret)
+    ours, theirs = stderr().splitlines()
+    for logged, event in ((ours, "request_failed"), (theirs, "it broke")):
+        assert event in logged
+        assert "ValueError" in logged
+        assert "test_telemetry.py" in logged
+        assert secret not in logged
 
 
 def test_console_logs_are_lines_for_people(stderr: Callable[[], str], tmp_path: Path) -> None:

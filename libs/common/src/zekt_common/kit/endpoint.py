@@ -56,7 +56,7 @@ class Endpoint:
         except Refusal as refusal:
             return refusal.response()
         except web.HTTPException as error:
-            return refusal_of(request, error).response()
+            return refusal_of(request, error, self.route.max_body_bytes).response()
         except StorageUnusable as error:
             log.error("storage_unusable", route=self._name, reason=str(error))  # noqa: TRY400 - a condition, not a bug
             return _storage_unusable().response()
@@ -107,7 +107,7 @@ def routed(routes: Sequence[Route], phase: Callable[[], Phase], *, probes: Seque
     return app
 
 
-def refusal_of(request: web.Request, error: web.HTTPException) -> Refusal:
+def refusal_of(request: web.Request, error: web.HTTPException, max_body_bytes: int = 0) -> Refusal:
     """Return what aiohttp raised in our own words."""
     match error:
         case web.HTTPNotFound():
@@ -117,7 +117,7 @@ def refusal_of(request: web.Request, error: web.HTTPException) -> Refusal:
             detail = f"{request.path} does not answer {request.method}. It answers: {allowed}."
             return Refusal(405, "method_not_allowed", detail, headers={"Allow": allowed})
         case web.HTTPRequestEntityTooLarge():
-            return _too_large(request.client_max_size)
+            return _too_large(max_body_bytes)
         case _:
             return Refusal(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
 

@@ -8,6 +8,7 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from zekt_common.kit.settings import LogFormat
+from zekt_common.kit.supervision import describe
 from zekt_common.telemetry.tracing import current_span
 
 SECRET_FIELDS = frozenset(
@@ -22,10 +23,11 @@ def configure_logging(format: LogFormat, service: str) -> None:  # noqa: A002 - 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _context(service),
         hide_secrets,
+        describe_exceptions,
     ]
-    render = _rendering(format)
+    render = _renderer(format)
     structlog.configure(
-        processors=[*shared, *render],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
@@ -33,8 +35,8 @@ def configure_logging(format: LogFormat, service: str) -> None:  # noqa: A002 - 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, first_line],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -45,6 +47,21 @@ def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     for name in event:
         if name in SECRET_FIELDS:
             event[name] = "[hidden]"
+    return event
+
+
+def describe_exceptions(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Say of an exception its type and place: its message and its traceback may quote a token or a payload."""
+    raised = event.pop("exc_info", None)
+    if isinstance(raised, tuple):
+        raised = raised[1]
+    error = raised if isinstance(raised, BaseException) else sys.exc_info()[1] if raised else None
+    return event if error is None else {**event, **describe(error)}
+
+
+def first_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep the first line of a library's message: what follows shows objects, and those may show anything."""
+    event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
@@ -59,9 +76,7 @@ def _context(service: str) -> Processor:
     return add
 
 
-def _rendering(format: LogFormat) -> list[Processor]:  # noqa: A002 - the setting's own name
+def _renderer(format: LogFormat) -> Processor:  # noqa: A002 - the setting's own name
     if format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    # The plain formatter: richer ones print local variables, and those may hold tokens.
-    plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
