@@ -7,7 +7,7 @@ import pytest
 
 from tests.deploy.composition import FILES, SERVICES, environment
 from tests.deploy.gateway import servers, upstreams
-from zekt_common.auth.requirements import Operator
+from zekt_common.auth.requirements import Operator, OperatorOrOwner
 from zekt_common.kit.service import Route
 from zekt_common.kit.settings import HostSettings
 from zekt_dispatcher.app import build_service as build_dispatcher
@@ -41,7 +41,7 @@ def routes(tmp_path: Path) -> Sequence[tuple[str, Route]]:
 
 def test_a_public_route_is_passed_to_its_service(routes: Sequence[tuple[str, Route]]) -> None:
     public = {(name, route.path) for name, route in routes if _is_public(route)}
-    assert {name for name, _ in public} == {"ingress", "identity", "dispatcher"}
+    assert {name for name, _ in public} == {"ingress", "identity", "router", "dispatcher"}
     assert {(PUBLIC.upstream_of(path), path) for _, path in public} == public
 
 
@@ -53,7 +53,8 @@ def test_no_other_route_is_passed_on_from_outside(routes: Sequence[tuple[str, Ro
 def test_operators_reach_their_routes_and_no_internal_one(routes: Sequence[tuple[str, Route]]) -> None:
     for name, route in routes:
         reached = OPERATORS.upstream_of(route.path)
-        assert reached == (name if isinstance(route.requires, Operator) else None), route.path
+        is_theirs = isinstance(route.requires, Operator | OperatorOrOwner)
+        assert reached == (name if is_theirs else None), route.path
 
 
 def test_operators_routes_are_on_loopback_alone() -> None:

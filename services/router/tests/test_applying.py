@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.auth.authorisation import LOCAL_OPERATOR
 from zekt_common.kit.projector import Projector
 from zekt_router.apply import Applier
 from zekt_router.catalog_document import DocumentProblem, InvalidDocument, parse_document
@@ -14,6 +15,7 @@ from zekt_router.catalogs import Catalogs
 from zekt_router.directory import FoundRepository, KnownNames, NameUnknown
 from zekt_router.heard import Heard
 from zekt_router.heeding import Heeding
+from zekt_router.ownership import Ownership
 from zekt_router.projections import project
 from zekt_router.resolve import Resolver
 
@@ -45,12 +47,13 @@ async def problems(data_dir: Path, document: dict[str, Any]) -> list[DocumentPro
     async with open_backend(data_dir, "router") as backend:
         catalogs, heard = Catalogs(backend.store), Heard(backend.views)
         heeding = Heeding(backend.store, backend.views, catalogs, heard)
-        resolver = Resolver(KnownNames(backend.views, catalogs), KnowsNobody(), catalogs, heard)
+        known, nobody = KnownNames(backend.views, catalogs), KnowsNobody()
+        resolver = Resolver(known, nobody, catalogs, heard)
         projector = Projector(backend.store, backend.views, name="router", project=project)
+        ownership = Ownership(known, nobody)
+        applier = Applier(backend.store, catalogs, resolver, projector, heeding, ownership=ownership)
         with pytest.raises(InvalidDocument) as refused:
-            await Applier(backend.store, catalogs, resolver, projector, heeding).apply(
-                parse_document(msgspec.json.encode(document))
-            )
+            await applier.apply(parse_document(msgspec.json.encode(document)), LOCAL_OPERATOR)
         assert (await backend.store.read_feed("all")).events == []
     return refused.value.problems
 

@@ -11,6 +11,7 @@ import pytest
 
 from services.router.tests.conftest import CATALOG
 from zekt_common.adapters.embedded import Backend
+from zekt_common.auth.authorisation import LOCAL_OPERATOR
 from zekt_common.envelope import Envelope, NewEvent
 from zekt_common.errors import StreamConflict
 from zekt_common.kit.projector import Projector
@@ -20,6 +21,7 @@ from zekt_router.catalogs import Catalogs
 from zekt_router.directory import KnownNames
 from zekt_router.heard import Heard
 from zekt_router.heeding import Heeding
+from zekt_router.ownership import Ownership
 from zekt_router.projections import project
 from zekt_router.resolve import Resolver
 
@@ -53,9 +55,11 @@ def execute(data_dir: Path, statement: str) -> None:
 def applier(backend: Backend, store: Any) -> Applier:
     catalogs, heard = Catalogs(store), Heard(backend.views)
     nobody: Any = None  # every id is given, so GitHub is not asked
-    resolver = Resolver(KnownNames(backend.views, catalogs), nobody, catalogs, heard)
+    known = KnownNames(backend.views, catalogs)
+    resolver = Resolver(known, nobody, catalogs, heard)
     projector = Projector(store, backend.views, name="router", project=project)
-    return Applier(store, catalogs, resolver, projector, Heeding(store, backend.views, catalogs, heard))
+    heeding = Heeding(store, backend.views, catalogs, heard)
+    return Applier(store, catalogs, resolver, projector, heeding, ownership=Ownership(known, nobody))
 
 
 async def test_accounts_applied_before_the_storage_failed_are_told_and_applying_again_does_the_rest(
@@ -82,6 +86,6 @@ async def test_an_error_at_the_first_account_says_that_nothing_was_stored(router
 async def test_a_race_that_is_lost_at_a_later_account_tells_what_was_applied(backend: Backend) -> None:
     document = parse_document(msgspec.json.encode(CATALOG))
     with pytest.raises(PartlyApplied) as partly:
-        await applier(backend, ContestedStore(backend, "catalog/2")).apply(document)
+        await applier(backend, ContestedStore(backend, "catalog/2")).apply(document, LOCAL_OPERATOR)
     assert isinstance(partly.value.__cause__, StreamConflict)
     assert partly.value.applied.positions == [f"catalog/1@{n}" for n in range(1, 6)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from zekt_common.auth.requirements import ActionsToken, Operator, WebhookSignature
+from zekt_common.auth.requirements import ActionsToken, OperatorOrOwner, WebhookSignature
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.service import Route
 from zekt_ingress import bodies, message_door, wait_door
@@ -55,7 +55,7 @@ def routes(doors: Callable[[], Doors]) -> list[Route]:
             method="POST",
             path="/api/operations/ingress/wait",
             handler=wait,
-            requires=Operator(),
+            requires=OperatorOrOwner(),
             max_body_bytes=wait_door.MAX_BODY_BYTES,
         ),
         *operations_routes("ingress", lambda: doors().operated),

@@ -1,16 +1,19 @@
 """`POST /api/operations/ingress/wait`: answers once ingress has seen the catalog events that a command has stored."""
 
+import re
 from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.authorisation import CALLER, check_owner
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_ingress.catalog_view import CatalogView
 
 MAX_EVENTS: Final = 10_000
 MAX_WAIT_S: Final = 60.0
 MAX_BODY_BYTES: Final = 1024 * 1024
+_CATALOG_EVENT: Final = re.compile(r"catalog/([1-9][0-9]{0,17})@[1-9][0-9]{0,9}")
 
 
 class _Order(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -25,14 +28,21 @@ class WaitDoor:
         self._view = view
 
     async def wait(self, request: web.Request) -> web.Response:
-        """Answer 200, or 504 with what is missing when the time is up."""
+        """Answer 200, or 504 with what is missing when the time is up; people wait for their own catalog alone."""
         try:
             order = msgspec.json.decode(await request.read(), type=_Order)
         except (msgspec.DecodeError, UnicodeDecodeError):
             detail = f'Send {{"eventIds": ["catalog/1@7"], "timeoutS": 10}}, with at most {MAX_WAIT_S:.0f} s.'
             raise Refusal(400, "invalid_request", detail) from None
+        check_owner(request[CALLER], (_account_of(event_id) for event_id in order.event_ids))
         missing = await self._view.wait_until_seen(order.event_ids, timeout_s=order.timeout_s)
         if missing:
             shown = ", ".join(sorted(missing)[:5])
             raise Refusal(504, "not_seen_yet", f"{len(missing)} of the events have not been seen yet, such as {shown}.")
         return json_response({"status": "seen"})
+
+
+def _account_of(event_id: str) -> int:
+    """Return whose catalog the event changed, or nobody's id."""
+    found = _CATALOG_EVENT.fullmatch(event_id)
+    return int(found[1]) if found else 0

@@ -31,6 +31,7 @@ from zekt_router.heard import Heard
 from zekt_router.heeding import Heeding
 from zekt_router.horizon import Horizon
 from zekt_router.http import Doors, routes
+from zekt_router.ownership import Ownership
 from zekt_router.process import Runs
 from zekt_router.projections import project
 from zekt_router.resolve import Resolver
@@ -130,15 +131,11 @@ class _Router:
         settings = self._settings
         own = service_tokens(settings.entra, settings.host.data_dir, service=NAME, roles=[TOKENS_INSTALLATION])
         tokens = IdentityClient(http, settings.identity_url, own)
-        resolver = Resolver(
-            KnownNames(backend.views, catalogs),
-            InstalledNames(tokens, http, settings.github_api_url),
-            catalogs,
-            heard,
-            default_sku=settings.default_sku,
-        )
+        known, github = KnownNames(backend.views, catalogs), InstalledNames(tokens, http, settings.github_api_url)
+        resolver = Resolver(known, github, catalogs, heard, default_sku=settings.default_sku)
+        ownership = Ownership(known, github)
         self.doors = Doors(
-            applier=Applier(backend.store, catalogs, resolver, self.projector, self._heeding),
+            applier=Applier(backend.store, catalogs, resolver, self.projector, self._heeding, ownership=ownership),
             catalogs=catalogs,
             store=backend.store,
             views=backend.views,

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from zekt_common.auth.authorisation import Caller
 from zekt_common.decider import ATTEMPTS
 from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.errors import StreamConflict, ZektError
@@ -28,6 +29,7 @@ from zekt_router.catalog_plan import Change
 from zekt_router.catalogs import Catalogs
 from zekt_router.heeding import Heeding
 from zekt_router.matching import CatalogAt
+from zekt_router.ownership import Ownership
 from zekt_router.resolve import Resolved, Resolver
 from zekt_router.translate import SOURCE
 
@@ -68,26 +70,37 @@ class PartlyApplied(ZektError):
 class Applier:
     """Applies documents; a repeat changes nothing and appends nothing."""
 
-    def __init__(
-        self, store: EventStore, catalogs: Catalogs, resolver: Resolver, projector: Projector, heeding: Heeding
+    def __init__(  # noqa: PLR0913 - everything an application touches
+        self,
+        store: EventStore,
+        catalogs: Catalogs,
+        resolver: Resolver,
+        projector: Projector,
+        heeding: Heeding,
+        *,
+        ownership: Ownership,
     ) -> None:
         self._store = store
         self._catalogs = catalogs
         self._resolver = resolver
+        self._ownership = ownership
         self._projector = projector
         self._heeding = heeding
 
-    async def apply(self, document: CatalogDocument) -> Applied:
+    async def apply(self, document: CatalogDocument, caller: Caller) -> Applied:
         """Bring the catalog to what the document says, and return once the router's own views show it.
 
         Raises:
+            NotOwner: it concerns an account that is not the caller's own; nothing was changed.
             InvalidDocument: it breaks rules or names what nobody knows; nothing was changed.
             TokensUnavailable: identity or GitHub cannot answer now.
             GitHubUnavailable: likewise.
             StreamConflict: others kept changing the first account; nothing was changed.
             PartlyApplied: a later account could not be changed any more; the error's cause says why.
         """
+        await self._ownership.check_document(caller, document)
         resolved = await self._resolver.resolve(document)
+        self._ownership.check_resolved(caller, resolved)
         stored: list[Envelope] = []
         changes = await self._apply_all(await self._checked(resolved), resolved, stored, dry_run=document.dry_run)
         if stored:

@@ -1,4 +1,4 @@
-"""The router's doors, all for operators: the catalog, and what became of a run."""
+"""The router's doors: the catalog, for operators and its owners, and what became of a run, for operators."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from zekt_common.auth.requirements import Operator
+from zekt_common.auth.authorisation import CALLER
+from zekt_common.auth.requirements import Operator, OperatorOrOwner
 from zekt_common.errors import StorageUnusable, StreamConflict
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.identity_client import TokensUnavailable
@@ -19,7 +20,7 @@ from zekt_router.apply import Applier, PartlyApplied
 from zekt_router.catalog_document import InvalidDocument, parse_document
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import GitHubUnavailable
-from zekt_router.projections import ACCOUNTS
+from zekt_router.projections import ACCOUNTS, account_key
 from zekt_router.run_model import run_stream
 from zekt_router.shown import shown_catalog, shown_run
 
@@ -47,10 +48,10 @@ def routes(doors: Callable[[], Doors]) -> list[Route]:
             method="POST",
             path="/api/catalog/apply",
             handler=handlers.apply,
-            requires=Operator(),
+            requires=OperatorOrOwner(),
             max_body_bytes=MAX_DOCUMENT_BYTES,
         ),
-        Route(method="GET", path="/api/catalog", handler=handlers.get_catalog, requires=Operator()),
+        Route(method="GET", path="/api/catalog", handler=handlers.get_catalog, requires=OperatorOrOwner()),
         Route(
             method="GET",
             path=r"/api/runs/{repository_id:\d{1,18}}/{run_id:\d{1,18}}",
@@ -68,7 +69,7 @@ class _Handlers:
     async def apply(self, request: web.Request) -> web.Response:
         """Bring the catalog to what the body says; 422 names every problem by its path, and then nothing changed."""
         try:
-            applied = await self._doors().applier.apply(parse_document(await request.read()))
+            applied = await self._doors().applier.apply(parse_document(await request.read()), request[CALLER])
         except InvalidDocument as invalid:
             detail = f"Correct the {len(invalid.problems)} problem(s); nothing was changed."
             return json_response(
@@ -87,12 +88,22 @@ class _Handlers:
         return json_response(applied)
 
     async def get_catalog(self, request: web.Request) -> web.Response:
-        """A page of accounts with their catalogs; `next` continues it as `after`, and is null at the end."""
-        doors = self._doors()
+        """A page of accounts with their catalogs; `next` continues it as `after`, and is null at the end.
+
+        A person gets to see their own account alone.
+        """
+        doors, caller = self._doors(), request[CALLER]
+        if not caller.is_operator and caller.account_id is not None:
+            return json_response({"accounts": await self._own(caller.account_id), "next": None})
         page = await doors.views.listing(ACCOUNTS, after=request.query.get("after", ""), limit=ACCOUNTS_PER_PAGE)
         shown = [await self._shown(doors.catalogs, int(document.id)) for document in page]
         more = page[-1].id if len(page) == ACCOUNTS_PER_PAGE else None
         return json_response({"accounts": shown, "next": more})
+
+    async def _own(self, account_id: int) -> list[dict[str, Any]]:
+        doors = self._doors()
+        is_known = await doors.views.get(ACCOUNTS, account_key(account_id)) is not None
+        return [await self._shown(doors.catalogs, account_id)] if is_known else []
 
     async def _shown(self, catalogs: Catalogs, account_id: int) -> dict[str, Any]:
         at = await catalogs.latest(account_id)
