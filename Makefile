@@ -78,7 +78,7 @@ test-emulators: setup ## Run the contract suites on the official emulators (need
 .PHONY: test-containers
 test-containers: setup ## Build the images, run the suite in them and kill each under load (needs Docker; BASE_IMAGE, GATEWAY_IMAGE)
 	@if docker info >/dev/null 2>&1; then \
-		ZEKT_TEST_CONTAINERS=yes $(BIN)/pytest tests/containers; \
+		ZEKT_TEST_CONTAINERS=yes BASE_IMAGE=$(BASE_IMAGE) $(BIN)/pytest tests/containers; \
 	else \
 		echo "No Docker engine answers: the suite in containers did NOT run"; exit $(if $(CI),1,0); \
 	fi

@@ -36,13 +36,14 @@ class Suite(SuiteClient):
 
 def connected() -> Story:
     """Return the story on a suite that answers."""
-    suite, github = Suite(), GitHub(HttpClient(GITHUB))
+    github = GitHub(HttpClient(GITHUB))
     deadline = time.monotonic() + PATIENCE_S
-    while not _ready(suite):
-        if time.monotonic() > deadline:
-            raise SystemExit("the suite does not become ready")
+    while time.monotonic() < deadline:
+        suite = Suite()  # anew, since the operator's token is there only once a service has started
+        if _ready(suite, github):
+            return Story(DemoSuite(suite, github, DATA), patience_s=PATIENCE_S)
         time.sleep(PAUSE_S)
-    return Story(DemoSuite(suite, github, DATA), patience_s=PATIENCE_S)
+    raise SystemExit("the suite does not become ready")
 
 
 def demo(story: Story) -> dict[str, Any]:
@@ -111,9 +112,10 @@ def _ambiguous(suite: SuiteClient) -> set[str]:
     return {event["stream"].removeprefix("delivery/") for event in page["events"]}
 
 
-def _ready(suite: SuiteClient) -> bool:
-    """Tell whether every service answers its operators."""
+def _ready(suite: SuiteClient, github: GitHub) -> bool:
+    """Tell whether every service answers its operators, and the stand-in too."""
     try:
+        github.dispatches()
         answers = [
             suite.request("GET", f"/api/operations/{name}/status")
             for name in ("ingress", "identity", "router", "dispatcher")

@@ -53,7 +53,7 @@ def _write_state(sandbox: GitHubSandbox, arguments: argparse.Namespace) -> None:
     key_file: Path | None = arguments.private_key_file
     if key_file is None and state_file is not None:
         key_file = state_file.with_suffix(".pem")
-    if key_file is not None:
+    if key_file is not None and not (key_file.exists() and arguments.private_key_file):
         _write_private(key_file, sandbox.private_key_pem)
     if state_file is None:
         return
