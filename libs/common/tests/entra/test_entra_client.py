@@ -77,6 +77,17 @@ async def test_an_identity_that_the_machine_does_not_have_is_named_by_its_settin
     assert str(refused).endswith("no token (invalid_request): see ZEKT_ENTRA_CLIENT_ID")
 
 
+async def test_a_metadata_endpoint_that_fails_is_worth_another_try_soon(
+    sandbox: EntraSandbox, tenant: EntraTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", sandbox.url)
+    sandbox.faults.add(Fault("error", "managed_identity"))
+    client = client_of(tenant, sandbox.register_managed_identity().client_id, ManagedIdentity())
+    refused = await refusal_of(client)
+    assert str(refused).startswith("the managed identity endpoint (ZEKT_ENTRA_CREDENTIAL) is overloaded or fails")
+    assert refused.retry_after_s == 5
+
+
 async def test_a_wrong_secret_is_named_by_its_setting_and_never_shown(
     sandbox: EntraSandbox, tenant: EntraTenant, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,12 +133,13 @@ async def test_an_authority_that_is_not_trusted_is_told_nothing(sandbox: EntraSa
     [
         (Fault("error", "discovery"), "does not answer as Entra ID does"),
         (Fault("error", "token"), "does not answer as Entra ID does"),
+        (Fault("error", "token", status=429), "is overloaded or fails: temporarily_unavailable"),
         (Fault("garbage", "discovery"), "does not answer as Entra ID does"),
         (Fault("garbage", "token"), "does not answer as Entra ID does"),
         (Fault("refuse", "discovery"), "cannot be reached: ConnectionError"),
         (Fault("refuse", "token"), "cannot be reached: ConnectionError"),
     ],
-    ids=lambda value: f"{value.kind}-{value.operation}" if isinstance(value, Fault) else "",
+    ids=lambda value: f"{value.kind}-{value.operation}-{value.status}" if isinstance(value, Fault) else "",
 )
 async def test_an_authority_that_fails_is_worth_another_try_soon(
     sandbox: EntraSandbox, tenant: EntraTenant, caplog: pytest.LogCaptureFixture, fault: Fault, said: str
@@ -140,6 +152,14 @@ async def test_an_authority_that_fails_is_worth_another_try_soon(
     assert refused.retry_after_s == 5
     assert router.secret not in caplog.text
     assert "eyJ" not in caplog.text
+
+
+async def test_an_authority_that_does_not_answer_is_given_up(sandbox: EntraSandbox, tenant: EntraTenant) -> None:
+    router = sandbox.register()
+    sandbox.faults.add(Fault("slow", "token", delay_s=600))
+    async with asyncio.timeout(60):
+        refused = await refusal_of(client_of(tenant, router.client_id, ClientSecret(router.secret)))
+    assert "cannot be reached: ReadTimeout" in str(refused)
 
 
 async def test_a_secret_does_not_follow_a_redirect(sandbox: EntraSandbox, tenant: EntraTenant) -> None:

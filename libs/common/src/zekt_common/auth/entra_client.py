@@ -2,6 +2,9 @@
 
 import logging
 import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, assert_never
 
 import msal  # type: ignore[import-untyped]  # it ships no types
@@ -26,6 +29,7 @@ AGAIN_S: Final = 5.0
 MISCONFIGURED_AGAIN_S: Final = 60.0
 _NOT_UNDERSTOOD: Final = (MsalError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 _ERROR_CODE: Final = re.compile(r"[a-z_]{1,40}")
+_PASSING: Final = frozenset({"temporarily_unavailable", "server_error", "unknown_error"})
 _SETTING_BEHIND: Final = {"unauthorized_client": CLIENT_ID, "invalid_resource": AUDIENCE, "invalid_scope": AUDIENCE}
 
 
@@ -34,7 +38,7 @@ class EntraTokenClient:
 
     def __init__(self, settings: EntraClient) -> None:
         self._settings = settings
-        self._application: msal.ConfidentialClientApplication | msal.ManagedIdentityClient | None = None
+        self._application: Any = None
         # What MSAL cannot parse it logs whole, and that may be half of a token.
         logging.getLogger("msal").setLevel(logging.CRITICAL)
 
@@ -53,44 +57,29 @@ class EntraTokenClient:
         return self._token_in(answer)
 
     def _ask(self) -> Any:
-        tenant = self._settings.tenant
+        """Return MSAL's answer; which application asks is found out at the first time, over the network."""
+        audience = self._settings.tenant.audience
+        if self._application is None:
+            self._application = _application_of(self._settings)
         if isinstance(self._settings.credential, ManagedIdentity):
-            return self._managed_identity().acquire_token_for_client(resource=tenant.audience)
-        return self._confidential_client(self._settings.credential).acquire_token_for_client(
-            scopes=[f"{tenant.audience}/.default"]
-        )
-
-    def _managed_identity(self) -> Any:
-        if self._application is None:
-            session = bounded_session(self._settings.tenant.ca_file, through_proxies=False)
-            identity = msal.UserAssignedManagedIdentity(client_id=self._settings.client_id)
-            self._application = msal.ManagedIdentityClient(identity, http_client=session)
-        return self._application
-
-    def _confidential_client(self, credential: WorkloadIdentity | ClientSecret) -> Any:
-        if self._application is None:
-            tenant = self._settings.tenant
-            self._application = msal.ConfidentialClientApplication(
-                self._settings.client_id,
-                client_credential=_as_msal_takes_it(credential),
-                oidc_authority=tenant.issuer,
-                instance_discovery=False,
-                http_client=bounded_session(tenant.ca_file, through_proxies=True),
-            )
-        return self._application
+            return self._application.acquire_token_for_client(resource=audience)
+        return self._application.acquire_token_for_client(scopes=[f"{audience}/.default"])
 
     def _token_in(self, answer: Any) -> AcquiredToken:
         match answer:
             case {"access_token": str(value), "expires_in": int(life_s)}:
                 return AcquiredToken(value, life_s)
-            case {"error": error}:
-                raise self._refused(str(error), answer.get("error_codes"))
+            case {"error": str(error)} if error in _PASSING:
+                raise _unavailable(f"{self._endpoint()} is overloaded or fails: {error}")
+            case {"error": str(error)}:
+                raise self._refused(error, answer.get("error_codes"))
         raise _unavailable(f"{self._endpoint()} does not answer as Entra ID does")
 
     def _refused(self, error: str, numbers: Any) -> ServiceTokenUnavailable:
         """Name error codes alone: descriptions are Entra ID's words, and could repeat ours."""
         codes = [error if _ERROR_CODE.fullmatch(error) else "an unknown error"]
-        codes += [f"AADSTS{number}" for number in numbers or () if isinstance(number, int)]
+        if isinstance(numbers, list):
+            codes += [f"AADSTS{number}" for number in numbers if isinstance(number, int)]
         setting = _SETTING_BEHIND.get(error) or _setting_of(self._settings.credential)
         detail = (
             f"Entra ID gives the application {self._settings.client_id} no token ({', '.join(codes)}): see {setting}"
@@ -103,24 +92,37 @@ class EntraTokenClient:
         return f"{self._settings.tenant.authority} ({AUTHORITY}, {TENANT_ID})"
 
 
-def _as_msal_takes_it(credential: WorkloadIdentity | ClientSecret) -> Any:
-    match credential:
+def _application_of(settings: EntraClient) -> Any:
+    tenant, client_id = settings.tenant, settings.client_id
+    proof: str | dict[str, Callable[[], str]]
+    match settings.credential:
+        case ManagedIdentity():
+            session = bounded_session(tenant.ca_file, through_proxies=False)
+            return msal.ManagedIdentityClient(
+                msal.UserAssignedManagedIdentity(client_id=client_id), http_client=session
+            )
         case ClientSecret(value):
-            return value
-        case WorkloadIdentity():
-            return {"client_assertion": lambda: _assertion(credential)}
+            proof = value
+        case WorkloadIdentity(token_file):
+            proof = {"client_assertion": partial(_assertion, token_file)}
         case _:
-            assert_never(credential)
+            assert_never(settings.credential)
+    return msal.ConfidentialClientApplication(
+        client_id,
+        client_credential=proof,
+        oidc_authority=tenant.issuer,
+        instance_discovery=False,
+        http_client=bounded_session(tenant.ca_file, through_proxies=True),
+    )
 
 
-def _assertion(credential: WorkloadIdentity) -> str:
+def _assertion(token_file: Path) -> str:
     """Read the file each time, since Kubernetes replaces it."""
     try:
-        return credential.token_file.read_text(errors="replace").strip()
+        return token_file.read_text(errors="replace").strip()
     except OSError as error:
-        raise _unavailable(
-            f"{FEDERATED_TOKEN_FILE} names {credential.token_file}, which cannot be read: {error.strerror}"
-        ) from None
+        problem = f"{FEDERATED_TOKEN_FILE} names {token_file}, which cannot be read: {error.strerror}"
+        raise _unavailable(problem) from None
 
 
 def _setting_of(credential: EntraCredential) -> str:

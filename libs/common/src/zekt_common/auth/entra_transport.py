@@ -7,7 +7,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 CONNECT_S: Final = 3.0
-READ_S: Final = 8.0
+READ_S: Final = 5.0
 
 
 class _Bounded(HTTPAdapter):

@@ -39,7 +39,7 @@ async def serving(**options: Unpack[EntraOptions]) -> AsyncIterator[EntraSandbox
     if not _is_loopback(host):
         raise NotLoopbackError(f"the Entra ID stand-in listens on loopback only, not on {host!r}")
     gateway = Gateway(_tenant(options), Cluster())
-    runner = web.AppRunner(gateway.app(), access_log=None)
+    runner = web.AppRunner(gateway.app(), access_log=None, handler_cancellation=True, shutdown_timeout=1)
     with tempfile.TemporaryDirectory(prefix="zekt-entra-") as directory:
         authority = LocalAuthority(Path(directory))
         await runner.setup()
