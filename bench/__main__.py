@@ -6,7 +6,7 @@ import platform
 import sqlite3
 import sys
 
-from bench import cosmos, ingest, lookup, memory, servicebus, store, throughput
+from bench import cold_start, cosmos, ingest, lookup, memory, servicebus, store, throughput
 
 BENCHMARKS = {
     "store": store,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "throughput": throughput,
     "memory": memory,
     "lookup": lookup,
+    "cold_start": cold_start,
     "servicebus": servicebus,
     "cosmos": cosmos,
 }
