@@ -5,7 +5,7 @@ import pytest
 
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, IssuedToken, Owner, Repository, classify
 from zekt_identity.scopes import ById, Scope
-from zekt_identity.tokens import TokenCache
+from zekt_identity.tokens import CONCURRENT_FETCHES, TokenCache
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -113,6 +113,19 @@ async def test_after_three_failures_one_call_at_a_time_tries_again() -> None:
     await asyncio.wait(tries)
     assert sum(task.exception() is None for task in tries) == 1
     assert (await github.cache.look_up(scope(77))).repository_ids == [77]
+
+
+async def test_of_a_crowd_that_waits_for_its_turn_none_calls_once_github_is_known_to_fail() -> None:
+    github = GitHub()
+    github.failure = GitHubUnavailable("down")
+    github.gate.clear()
+    crowd = [asyncio.create_task(github.cache.look_up(scope(number))) for number in range(1_000)]
+    while github.calls < CONCURRENT_FETCHES:  # noqa: ASYNC110 - each takes its turn
+        await asyncio.sleep(0)
+    github.gate.set()
+    outcomes = await asyncio.gather(*crowd, return_exceptions=True)
+    assert all(isinstance(outcome, GitHubUnavailable) for outcome in outcomes)
+    assert github.calls == CONCURRENT_FETCHES
 
 
 async def test_a_token_for_other_repositories_is_never_given_out() -> None:

@@ -190,6 +190,10 @@ class GitHubOAuth:
         )
 
     async def _call(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Any:
+        async with self._calls:
+            return await self._call_now(method, url, kind, **sent)
+
+    async def _call_now(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Any:
         blocked_s = self._circuit.blocked_for_s()
         if blocked_s:
             raise GitHubUnavailable("GitHub has been failing and is left alone for a while", pause_s=blocked_s)
@@ -210,11 +214,8 @@ class GitHubOAuth:
     async def _answer(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Answer | None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
-            async with (
-                self._calls,
-                self._http.request(method, url, timeout=timeout, allow_redirects=False, **sent) as response,
-            ):
-                content = await response.content.read(MAX_ANSWER_BYTES)
+            async with self._http.request(method, url, timeout=timeout, allow_redirects=False, **sent) as response:
+                content = await _content(response.content)
                 if response.status not in (_OK, _NO_CONTENT):
                     raise classify(response.status, "GitHub refused", response.headers, time.time())
             return None if kind is None else msgspec.json.decode(content, type=kind)
@@ -222,6 +223,16 @@ class GitHubOAuth:
             raise GitHubUnavailable(f"GitHub cannot be reached: {type(error).__name__}") from error
         except msgspec.DecodeError as error:
             raise GitHubUnavailable("GitHub's answer makes no sense") from error
+
+
+async def _content(stream: aiohttp.StreamReader) -> bytes:
+    """Return the whole body, in however many pieces it arrives; a longer one than is sensible is cut, and so broken."""
+    content = bytearray()
+    async for piece in stream.iter_any():
+        content += piece
+        if len(content) > MAX_ANSWER_BYTES:
+            break
+    return bytes(content[:MAX_ANSWER_BYTES])
 
 
 def challenge_of(verifier: str) -> str:

@@ -20,6 +20,7 @@ from zekt_identity.scopes import ById, Scope
 RENEW_BEFORE: Final = timedelta(minutes=5)
 USABLE_UNTIL: Final = timedelta(minutes=1)
 MAX_KEPT: Final = 10_000
+CONCURRENT_FETCHES: Final = 20
 
 Issue = Callable[[Scope], Awaitable[tuple[int, IssuedToken]]]
 
@@ -42,6 +43,7 @@ class TokenCache:
         self._circuit = Circuit(monotonic)
         self._max_kept = max_kept
         self._kept: OrderedDict[Scope, InstallationToken] = OrderedDict()
+        self._places = asyncio.Semaphore(CONCURRENT_FETCHES)
         self._fetching: dict[Scope, asyncio.Task[InstallationToken]] = {}
 
     async def look_up(self, scope: Scope, *, rejected_sha256: str | None = None) -> InstallationToken:
@@ -95,6 +97,11 @@ class TokenCache:
             self._kept.popitem(last=False)
 
     async def _fetch_now(self, scope: Scope) -> InstallationToken:
+        """Fetch once there is a place: whoever waited finds out then whether GitHub has begun to fail meanwhile."""
+        async with self._places:
+            return await self._fetch_in_place(scope)
+
+    async def _fetch_in_place(self, scope: Scope) -> InstallationToken:
         blocked_s = self._circuit.blocked_for_s()
         if blocked_s:
             raise GitHubUnavailable("GitHub has been failing and is left alone for a while", pause_s=blocked_s)
