@@ -51,6 +51,7 @@ class EventfulRun:
         await self._deliveries_meet_faults()
         await self._many_runs_are_delivered()
         await self._doors_are_tried()
+        await self._requests_are_malformed(person)
         await self._operators_look()
         await self._signs_out(person)
         await self._takes_the_yes_back()
@@ -150,6 +151,26 @@ class EventfulRun:
             assert await self._ask("GET", "router", "/api/catalog", None, token) in (401, 404, 405)
             assert await self._ask("GET", "identity", "/api/account", None, token) == 401
         assert await self._ask("POST", "ingress", "/webhooks/github", {"marker": self.marker}, "") == 401
+
+    async def _requests_are_malformed(self, person: Browser) -> None:
+        """What is no HTTP is refused below our routes, and quoted in what is raised there."""
+        cookies = "; ".join(f"{name}={value}" for name, value in person.cookies.items())
+        state = self.handed_out["state of a sign-in"]
+        for request in (
+            f"GET /api/account HTTP/1.1\r\nHost: x\r\nCookie: {cookies}{'x' * 10_000}\r\n\r\n",
+            f"GET /auth/callback?state={state}\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+            f"GET /api/account HTTP/1.1\r\nHost: x\r\n{cookies}\r\n\r\n",
+        ):
+            assert b" 400 " in await self._send(request.encode("latin-1"))
+
+    async def _send(self, request: bytes) -> bytes:
+        url = urlsplit(self.suite.url("identity"))
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write(request)
+        try:
+            return await reader.readline()
+        finally:
+            writer.close()
 
     async def _operators_look(self) -> None:
         """What operators are shown is scanned too."""
