@@ -165,5 +165,9 @@ def test_a_rewind_publishes_again_and_nobody_is_dispatched_twice(suite: DemoSuit
     before = len(suite.github.dispatches())
     found = answer(suite, "relay", "rewind", "--from", "2020-01-01")
     assert {"ingress", "router"} <= set(found["services"])
+    assert answer(suite, "relay", "rewind", "--from", "2020-01-01", "--to", "router")["services"] == [
+        "ingress",
+        "identity",
+    ]
     assert invoke(suite, "relay", "rewind", "--from", "yesterday").exit_code == 2
     assert len(suite.github.dispatches()) == before

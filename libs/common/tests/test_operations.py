@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from zekt_common.adapters.embedded import Backend, open_backend
-from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.auth import requirements
+from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.kit.consumer import Consumer, Settlement
 from zekt_common.kit.consumer import DeadLetter as GiveUp
@@ -254,6 +254,14 @@ async def test_a_rewind_wants_a_moment_with_an_offset(backend: Backend, tmp_path
     async with operated(parts_of(backend, relay=relay), tmp_path) as operator:
         status, answer = await operator.call("POST", "/api/operations/router/relay/rewind", data=body)
         assert (status, answer["error"]) == (400, "invalid_request")
+
+
+async def test_a_rewind_for_a_subscription_that_there_is_not_is_refused(backend: Backend, tmp_path: Path) -> None:
+    relay = Relay(backend.store, backend.bus, backend.views, backend.leases, topic="router", translate=publish_all)
+    async with operated(parts_of(backend, relay=relay), tmp_path) as operator:
+        body = {"from": "2026-01-31T08:00:00Z", "to": "identity"}
+        status, answer = await operator.call("POST", "/api/operations/router/relay/rewind", json=body)
+        assert (status, answer["error"]) == (400, "unknown_subscription")
 
 
 async def test_a_service_without_a_relay_says_so(backend: Backend, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent, decode
+from zekt_common.errors import UnknownSubscription
 from zekt_common.kit.relay import Relay, Translate
 from zekt_common.ports import OutgoingMessage, Receiver
 
@@ -234,6 +235,70 @@ async def test_a_rewind_never_skips_what_was_not_published_yet(backend: Backend,
     await relaying.rewind(datetime.now(UTC) + timedelta(hours=1))
     start(relaying.run())
     assert [envelope for _, envelope in await take(backend, 3)] == stored
+
+
+async def test_a_rewind_for_one_subscription_reaches_that_one_alone(backend: Backend, start: Start) -> None:
+    relaying = relay(backend)
+    start(relaying.run())
+    stored = [*await store(backend, range(3)), *await store(backend, [3])]
+    await published(relaying)
+    await asyncio.gather(take(backend, 4), take_of_identity(backend, 4))
+    await relaying.rewind(stored[0].time, to="identity")
+    assert await take_of_identity(backend, 4) == [each.id for each in stored]
+    fresh = await store(backend, [4])
+    assert await take(backend, 1) == [(fresh[0].id, fresh[0])]
+
+
+async def test_a_rewind_for_one_subscription_loses_nothing_for_the_others(backend: Backend, start: Start) -> None:
+    relaying = relay(backend)
+    stored = await store(backend, range(3))
+    await relaying.rewind(stored[0].time, to="identity")
+    start(relaying.run())
+    assert [envelope for _, envelope in await take(backend, 3)] == stored
+
+
+async def test_a_rewind_for_one_while_one_for_all_is_under_way_is_for_all(backend: Backend, start: Start) -> None:
+    stopped = start(relay(backend).run())
+    stored = await store(backend, range(3))
+    await take(backend, 3)
+    stopped.cancel()
+    await asyncio.wait([stopped])
+    relaying = relay(backend)
+    await relaying.rewind(stored[0].time)
+    await relaying.rewind(stored[0].time, to="identity")
+    start(relaying.run())
+    assert [envelope for _, envelope in await take(backend, 3)] == stored
+
+
+async def test_a_rewind_leaves_alone_what_was_addressed_to_others(backend: Backend, start: Start) -> None:
+    def to_the_router(envelope: Envelope) -> Sequence[OutgoingMessage]:
+        return [OutgoingMessage(envelope=envelope, to="router")]
+
+    relaying = relay(backend, to_the_router)
+    start(relaying.run())
+    stored = await store(backend, range(3))
+    await take(backend, 3)
+    await relaying.rewind(stored[0].time, to="identity")
+    await store(backend, [3])
+    await take(backend, 1)
+    assert await backend.bus.subscribe("ingress", "identity").backlog() == 0
+
+
+async def test_a_rewind_for_nobody_is_refused(backend: Backend) -> None:
+    with pytest.raises(UnknownSubscription):
+        await relay(backend).rewind(datetime.now(UTC), to="dispatcher")
+
+
+async def take_of_identity(backend: Backend, count: int) -> list[str]:
+    """Receive and complete so many messages of the other subscription; return their envelopes' ids."""
+    taken: list[str] = []
+    receiving = backend.bus.subscribe("ingress", "identity")
+    async with asyncio.timeout(10):
+        while len(taken) < count:
+            for message in await receiving.receive(count - len(taken), timeout_s=1.0):
+                taken.append(decode(message.body).id)
+                await receiving.complete(message)
+    return taken
 
 
 async def test_of_two_relays_one_publishes_and_the_other_takes_over_from_it(backend: Backend, start: Start) -> None:

@@ -5,16 +5,38 @@ from datetime import datetime
 
 import msgspec
 
+from zekt_common.ports.bus import EVERYONE, OutgoingMessage
 from zekt_common.ports.views import ABSENT, Put, Remove, Views
 
 PARTITION = "checkpoints"
 
 
 class Rewind(msgspec.Struct, frozen=True):
-    """An order to publish again: events stamped up to `until` go out as copies marked with `id`."""
+    """An order to publish again: events stamped up to `until` go out as copies marked with `id`.
+
+    They go to all, or to one: then what is stamped before `published` goes nowhere else, and what comes after that, and
+    may not have been published yet, goes to all besides.
+    """
 
     id: str
     until: datetime
+    to: str = EVERYONE
+    published: datetime | None = None
+
+    def messages(self, message: OutgoingMessage, time: datetime) -> list[OutgoingMessage]:
+        """Return what goes out for a message about an event of this time."""
+        if time > self.until:
+            return [message]
+        copy = self.marked(message)
+        if self.to == EVERYONE:
+            return [copy]
+        first = [] if self.published is not None and time < self.published else [message]
+        concerned = message.to in (EVERYONE, self.to)
+        return [*first, msgspec.structs.replace(copy, to=self.to)] if concerned else first
+
+    def marked(self, message: OutgoingMessage) -> OutgoingMessage:
+        """Return `message` under an id of its own, past duplicate detection."""
+        return msgspec.structs.replace(message, message_id=f"{message.message_id or message.envelope.id}~w{self.id}")
 
 
 class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):

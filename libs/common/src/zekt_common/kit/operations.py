@@ -14,6 +14,7 @@ from aiohttp import web
 from zekt_common.auth.requirements import Operator
 from zekt_common.contracts.topology import SUBSCRIPTIONS
 from zekt_common.envelope import decode
+from zekt_common.errors import UnknownSubscription
 from zekt_common.kit.checkpoints import PARTITION as CHECKPOINTS
 from zekt_common.kit.consumer import Consumer
 from zekt_common.kit.errors import Refusal, json_response
@@ -22,7 +23,7 @@ from zekt_common.kit.projector import Projector
 from zekt_common.kit.relay import Relay
 from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Bus, EventStore, Views
-from zekt_common.ports.bus import DeadLetter
+from zekt_common.ports.bus import EVERYONE, DeadLetter
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
@@ -43,6 +44,7 @@ class Operated:
 
 class _RewindOrder(msgspec.Struct, forbid_unknown_fields=True):
     moment: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="from")
+    to: str = EVERYONE
 
 
 def operations_routes(service: str, operated: Callable[[], Operated]) -> list[Route]:
@@ -116,7 +118,7 @@ class _Operations:
         return json_response(shown)
 
     async def rewind_relay(self, request: web.Request) -> web.Response:
-        """Have the relay publish again what was stored since `from`."""
+        """Have the relay publish again what was stored since `from`, to everyone or to the subscription `to`."""
         relay = self._operated().relay
         if relay is None:
             raise Refusal(404, "no_relay", f"{self._service} publishes nothing.")
@@ -125,7 +127,10 @@ class _Operations:
         except msgspec.DecodeError:
             detail = 'Send {"from": "<time with offset>"}, such as {"from": "2026-01-31T08:00:00Z"}.'
             raise Refusal(400, "invalid_request", detail) from None
-        await relay.rewind(order.moment)
+        try:
+            await relay.rewind(order.moment, to=order.to)
+        except UnknownSubscription as error:
+            raise Refusal(400, "unknown_subscription", f"{error}.") from None
         return json_response({"status": "rewinding", "from": order.moment}, status=202)
 
 

@@ -13,12 +13,14 @@ import msgspec
 import structlog
 
 from zekt_common.clock import Clock, from_micros, utc_now
+from zekt_common.contracts.topology import subscriptions_of
 from zekt_common.envelope import Envelope
-from zekt_common.errors import DocumentConflict, MessageTooLarge
+from zekt_common.errors import DocumentConflict, MessageTooLarge, UnknownSubscription
 from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument, Rewind
 from zekt_common.kit.supervision import describe, supervise
 from zekt_common.kit.watermarks import Watermarks
 from zekt_common.ports import Bus, EventStore, FeedPage, Leases, OutgoingMessage, Put, Views
+from zekt_common.ports.bus import EVERYONE
 from zekt_common.telemetry.metrics import RELAY_LAG, RELAY_PUBLISHED
 
 Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
@@ -73,9 +75,17 @@ class Relay:
         finally:
             unwatch()
 
-    async def rewind(self, moment: datetime) -> None:
-        """Have everything stamped at `moment` or later published again, past duplicate detection, by whoever runs."""
-        rewind = Rewind(secrets.token_hex(4), max(await self._store.horizon(), self._clock()))
+    async def rewind(self, moment: datetime, *, to: str = EVERYONE) -> None:
+        """Have everything stamped at `moment` or later published again, past duplicate detection, by whoever runs.
+
+        With `to`, what was published before goes to that subscription alone.
+
+        Raises:
+            UnknownSubscription: the topic has no such subscription.
+        """
+        if to not in (EVERYONE, *(each.name for each in subscriptions_of(self._topic))):
+            raise UnknownSubscription(f"{self._topic} has no subscription {to!r}")
+        rewind = Rewind(secrets.token_hex(4), max(await self._store.horizon(), self._clock()), to)
         for feed in await self._store.feeds():
             while not await self._set_back(feed, moment, rewind):
                 log.info("relay_rewind_contended", topic=self._topic, feed=feed)
@@ -117,7 +127,8 @@ class Relay:
             tail.reach_end()
             return 0
         tail.waiting_since = page.events[0].time
-        messages = [tail.copy_of(message, event.time) for event in page.events for message in self._translate(event)]
+        told = [(message, event.time) for event in page.events for message in self._translate(event)]
+        messages = [each for message, time in told for each in tail.messages(message, time)]
         if messages:
             await self._publish(messages)
         tail.advance(page)
@@ -214,6 +225,10 @@ class Relay:
     async def _set_back(self, feed: str, moment: datetime, rewind: Rewind) -> bool:
         document = self._document(feed)
         at = await document.load()
+        if at.rewind is not None:  # then there may be more that has to reach everyone
+            rewind = msgspec.structs.replace(rewind, to=EVERYONE)
+        elif rewind.to != EVERYONE:
+            rewind = msgspec.structs.replace(rewind, published=at.through)
         if at.through is not None:
             start = min(moment, at.through)  # what comes after that may have been published or not
             at = Checkpoint(await self._store.cursor_at(feed, start), start)
@@ -264,13 +279,14 @@ class _Tail:
             self.at = msgspec.structs.replace(self.at, rewind=None)
             self.dirty = True
 
-    def copy_of(self, message: OutgoingMessage, time: datetime) -> OutgoingMessage:
-        """Return `message`, under an id of its own if its first publication came before the rewind."""
+    def messages(self, message: OutgoingMessage, time: datetime) -> list[OutgoingMessage]:
+        """Return what goes out for a message: itself, or what a rewind makes of it."""
+        return [message] if self.at.rewind is None else self.at.rewind.messages(message, time)
+
+    def copy_of(self, watermark: OutgoingMessage, time: datetime) -> OutgoingMessage:
+        """Return the watermark, under an id of its own if it has been published before a rewind."""
         rewind = self.at.rewind
-        if rewind is None or time > rewind.until:
-            return message
-        message_id = f"{message.message_id or message.envelope.id}~w{rewind.id}"
-        return msgspec.structs.replace(message, message_id=message_id)
+        return watermark if rewind is None or time > rewind.until else rewind.marked(watermark)
 
     def upkeep_due_in_s(self, now: float) -> float:
         return self.kept_at + (SAVE_EVERY_S if self.dirty else LOOK_EVERY_S) - now
