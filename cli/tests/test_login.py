@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,11 @@ from cli.tests.conftest import Zekt, environment
 
 from zekt_cli.client import HttpClient
 from zekt_cli.commands.login import Begun, await_session
+from zekt_cli.credentials import session, with_credential
 from zekt_cli.demo.suite import DemoSuite, running_suite
 from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.sessions import SessionFile
+from zekt_cli.suite import SuiteAddress
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +144,49 @@ def test_the_suites_word_that_it_is_too_late_is_a_timeout(suite: DemoSuite) -> N
     with pytest.raises(CommandFailed, match="not typed in at GitHub in time") as caught:
         await_session(suite.suite, waiting, sleep=lambda _: None)
     assert caught.value.exit_code == Exit.TIMED_OUT
+
+
+def test_who_has_signed_in_applies_their_own_catalog_and_no_other(suite: DemoSuite, zekt: Zekt, tmp_path: Path) -> None:
+    github = suite.github.client
+    github.call("POST", "/_sandbox/repositories", body={"full_name": "octocat/tools"})
+    github.call("POST", "/_sandbox/installations", body={"account": "octocat"})
+    with logging_in(suite, tmp_path) as (process, code):
+        answer(suite, code)
+        process.communicate(timeout=20)
+    own = tmp_path / "catalog.yaml"
+    own.write_text("apiVersion: zekt.dev/v1\nrepositories:\n- {repository: octocat/tools, enabledAs: [provider]}\n")
+    options = ("--url", suite.suite.url, "--data-dir", str(tmp_path / "none"))
+    applied = zekt("apply", "-f", own, *options, XDG_CONFIG_HOME=str(tmp_path))
+    assert (applied.returncode, applied.stderr) == (0, "")
+    assert "+ repository    octocat/tools" in applied.stdout
+    own.write_text(own.read_text().replace("octocat", "acme"))
+    refused = zekt("apply", "-f", own, *options, XDG_CONFIG_HOME=str(tmp_path))
+    assert refused.returncode == Exit.REFUSED
+    assert "not_owner" in refused.stderr
+
+
+def test_a_session_is_renewed_before_it_ends_and_kept(suite: DemoSuite, tmp_path: Path) -> None:
+    with logging_in(suite, tmp_path) as (process, code):
+        answer(suite, code)
+        process.communicate(timeout=20)
+    file = SessionFile(tmp_path / "zekt" / "sessions.json")
+    url = suite.suite.url
+    first = file.find(url)
+    assert session(url, file) == first
+    renewed = session(url, file, now=lambda: time.time() + 50 * 60)
+    assert renewed not in (None, first)
+    assert file.find(url) == renewed
+    assert account(suite, str(renewed)) == 200
+    file.keep(url, "no.token.at-all")
+    assert session(url, file) == "no.token.at-all"
+
+
+def test_the_operator_token_is_sent_to_this_machine_alone(tmp_path: Path) -> None:
+    file = SessionFile(tmp_path / "sessions.json")
+    file.keep("https://zekt.example", "session")
+    here = SuiteAddress(url="http://127.0.0.1:8080", token="operator", data_dir=tmp_path)
+    there = SuiteAddress(url="https://zekt.example", token="operator", data_dir=tmp_path)
+    assert with_credential(here, file).token == "operator"
+    assert with_credential(there, file).token == "session"
+    file.remove("https://zekt.example")
+    assert with_credential(there, file).token is None

@@ -116,7 +116,7 @@ class HttpClient:
 
 
 class SuiteClient(HttpClient):
-    """The operators' routes of a suite."""
+    """A suite as whoever the address has a token of."""
 
     def __init__(self, address: SuiteAddress) -> None:
         authorization = {"Authorization": f"Bearer {address.token}"} if address.token else {}
@@ -126,7 +126,7 @@ class SuiteClient(HttpClient):
 def refused(answer: Answer) -> CommandFailed:
     """Return the failure that this answer means."""
     if answer.status in (_UNAUTHORISED, _FORBIDDEN):
-        hint = "the operator token is in the suite's data directory (--data-dir), and works on its machine only"
+        hint = "run `zekt login`, or use the operator token of the suite's data directory (--data-dir) on its machine"
         return CommandFailed(Exit.REFUSED, f"refused: {answer.detail} ({hint})")
     codes = {_BAD_REQUEST: Exit.USAGE, _GATEWAY_TIMEOUT: Exit.TIMED_OUT}
     return CommandFailed(codes.get(answer.status, Exit.CHECK_FAILED), answer.detail)

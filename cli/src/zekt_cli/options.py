@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from zekt_cli.client import SuiteClient
+from zekt_cli.credentials import with_credential
+from zekt_cli.sessions import SessionFile
 from zekt_cli.suite import locate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -32,6 +34,6 @@ def connect(url: str | None, data_dir: Path) -> SuiteClient:
     """Return a client of the suite that the options name.
 
     Raises:
-        CommandFailed: 3 when nothing says where the suite is.
+        CommandFailed: 3 when nothing says where the suite is, or it cannot be reached to renew a session.
     """
-    return SuiteClient(locate(url, data_dir))
+    return SuiteClient(with_credential(locate(url, data_dir), SessionFile.of_user()))

@@ -1,11 +1,13 @@
 """Signing in from a command line: a code is typed in at GitHub, and whoever began gets a session."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from zekt_identity.device_http import BURST_OF_ADDRESS, BURST_OF_ALL
 from zekt_identity.session import SessionBegun
 from zekt_sandbox import GitHubSandbox
 
@@ -125,3 +127,28 @@ async def test_github_failing_is_said_with_when_to_ask_again(identity: Running, 
     identity.sandbox.add_fault("secondary", path=f"/login/{faulty}", retry_after_s=7)
     answer = await device.line.call("POST", path, {"note": device.begun["note"]})
     assert (answer.told, answer.headers["Retry-After"]) == ((503, "github_unavailable"), "7")
+
+
+async def begun_from(identity: Running, address: str) -> Answer:
+    return await identity.browser().call("POST", "/auth/device", X_Forwarded_For=address)
+
+
+async def test_one_address_begins_ten_sign_ins_and_then_waits(identity: Running) -> None:
+    answers = [await begun_from(identity, "203.0.113.7") for _ in range(BURST_OF_ADDRESS + 1)]
+    assert [answer.status for answer in answers] == [200] * BURST_OF_ADDRESS + [429]
+    assert answers[-1].told == (429, "too_many_sign_ins")
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 10
+    assert (await begun_from(identity, "203.0.113.8")).status == 200
+
+
+async def test_the_nearest_proxy_says_who_it_is_and_not_the_caller(identity: Running) -> None:
+    answers = [await begun_from(identity, f"198.51.100.{n}, 203.0.113.7") for n in range(BURST_OF_ADDRESS + 1)]
+    assert answers[-1].told == (429, "too_many_sign_ins")
+
+
+async def test_many_addresses_together_are_limited_too(identity: Running) -> None:
+    identity.sandbox.set_device_flow(enabled=False)  # not what GitHub says, how often it is asked
+    calls = [begun_from(identity, f"203.0.113.{n}") for n in range(BURST_OF_ALL + 60)]
+    statuses = [answer.status for answer in await asyncio.gather(*calls)]
+    assert 429 in statuses
+    assert statuses.count(404) >= BURST_OF_ALL

@@ -189,3 +189,19 @@ async def test_an_app_jwt_is_nowhere_to_be_had(identity: Any, sandbox: GitHubSan
     app_jwt = get_jwt(app_id=str(sandbox.app_id), private_key=sandbox.private_key_pem)
     status, _, content = await identity.post({}, f"Bearer {app_jwt}")
     assert (status, content["error"]) == (401, "token_refused")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"installation_id": 999}, "installation_not_found"),
+        ({"repository_ids": [1]}, "repository_not_in_installation"),
+    ],
+)
+async def test_what_is_outside_the_installation_is_not_found_and_that_is_noted(
+    identity: Any, consumer: int, changes: dict[str, Any], code: str
+) -> None:
+    body = {"installation_id": 72, "repository_ids": [consumer], "permissions": CONTENTS, "purpose": "attack"}
+    status, _, told = await identity.post(body | changes)
+    assert (status, told["error"]) == (404, code)
+    assert ("POST /internal/tokens/installation", code, 0) in await identity.refusals()

@@ -5,9 +5,9 @@ import pytest
 
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.kit.errors import Refusal
+from zekt_common.kit.rate_limit import MAX_KEYS, RateLimit
 from zekt_ingress.admission import Admission
 from zekt_ingress.catalog_view import CatalogView
-from zekt_ingress.rate_limit import MAX_KEYS, RateLimit
 
 from .conftest import OWNER_ID, REPOSITORY_ID, catalog_message, provider
 

@@ -4,9 +4,9 @@ import pytest
 
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.kit.errors import Refusal
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_ingress.admission import RUN_MESSAGES, Admission
 from zekt_ingress.catalog_view import CatalogView
-from zekt_ingress.rate_limit import RateLimit
 
 
 async def test_a_run_that_posts_more_than_its_share_is_told_to_wait(tmp_path: Path) -> None:

@@ -20,7 +20,10 @@ from zekt_cli.output import print_json
 )
 @options.suite_options
 def command(file: Path, *, dry_run: bool, prune: bool, timeout_s: float, as_json: bool, **suite: Any) -> None:
-    """Bring the catalog to what a file says, and wait until every service has seen it."""
+    """Bring the catalog to what a file says, and wait until every service has seen it.
+
+    It takes an operator, or the session of who owns every account that the file names.
+    """
     catalog = load(file)
     client = options.connect(**suite)
     applied = apply_catalog(client, catalog, dry_run=dry_run, prune=prune, timeout_s=timeout_s)

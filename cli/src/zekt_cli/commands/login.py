@@ -45,7 +45,8 @@ class SignedIn(msgspec.Struct, frozen=True, rename="camel"):
 def command(*, as_json: bool, **suite: Any) -> None:
     """Sign in with GitHub: type a code in at GitHub, and get a session of the suite for an hour.
 
-    The session is good for the account routes. The other commands go on needing the operator token.
+    With it `zekt apply` changes what your own account has, and operators do everything. Commands renew it as they go,
+    for twelve hours at most.
     """
     url, file = locate(**suite).url, SessionFile.of_user()
     if not is_secure_url(url):

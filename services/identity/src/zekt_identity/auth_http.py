@@ -85,10 +85,13 @@ class AuthDoor:
         return response
 
     async def renew(self, request: web.Request) -> web.Response:
-        """Give the session another hour, within what is left of its twelve."""
+        """Give the session another hour, within what is left of its twelve: in the cookie, or to a bearer."""
         session = await self._session(request)
+        token = await self._desk().sessions.token(session)
+        if "Authorization" in request.headers:
+            return json_response({"token": token}, headers=PRIVATE)
         response = web.Response(status=204, headers=PRIVATE)
-        _set(response, COOKIE, await self._desk().sessions.token(session), max_age_s=TOKEN_LIFE.total_seconds())
+        _set(response, COOKIE, token, max_age_s=TOKEN_LIFE.total_seconds())
         return response
 
     async def log_out(self, request: web.Request) -> web.Response:

@@ -1,5 +1,6 @@
 """`/auth/device`: signing in from a command line, which gets a session and never sees a token of GitHub's."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from aiohttp import web
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import SigningIn
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Route
 from zekt_identity.auth_http import PRIVATE, github_unavailable, sign_in_off
 from zekt_identity.device_sign_in import DeviceSignedIn, DeviceSignIn, Waiting
@@ -17,7 +19,12 @@ from zekt_identity.github_oauth import GrantRefused
 from zekt_identity.session import SessionSpent
 from zekt_identity.sign_in import AttemptRefused
 
+PER_S_OF_ADDRESS: Final = 0.1
+BURST_OF_ADDRESS: Final = 10
+PER_S_OF_ALL: Final = 5.0
+BURST_OF_ALL: Final = 100
 _MAX_BODY_BYTES: Final = 4096
+_LONGEST_ADDRESS: Final = 64
 _AGAIN: Final = "Begin again with `zekt login`."
 _REFUSED: Final = ("sign_in_refused", "The sign-in was not completed.")
 _REFUSALS: Final = {
@@ -31,10 +38,17 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DeviceDoor:
-    """The routes; `device` is asked for on each request, and is None without an OAuth client."""
+    """The routes; `device` is asked for on each request, and is None without an OAuth client.
 
-    def __init__(self, device: Callable[[], DeviceSignIn | None]) -> None:
+    Beginning asks GitHub for a code, so it is limited, for each address and for all.
+    """
+
+    def __init__(
+        self, device: Callable[[], DeviceSignIn | None], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._device = device
+        self._of_address = RateLimit(per_s=PER_S_OF_ADDRESS, burst=BURST_OF_ADDRESS, monotonic=monotonic)
+        self._of_all = RateLimit(per_s=PER_S_OF_ALL, burst=BURST_OF_ALL, monotonic=monotonic)
 
     def routes(self) -> list[Route]:
         """Return both: beginning, and asking whether the person has said yes."""
@@ -44,10 +58,12 @@ class DeviceDoor:
             for path, handler in (begin, poll)
         ]
 
-    async def begin(self, _request: web.Request) -> web.Response:
+    async def begin(self, request: web.Request) -> web.Response:
         """Return the code that the person types in at GitHub, where, and the note to ask with."""
+        sign_in = self._sign_in()
+        self._check_rate(_address(request))
         try:
-            return json_response(await self._sign_in().begin(), headers=PRIVATE)
+            return json_response(await sign_in.begin(), headers=PRIVATE)
         except (GrantRefused, GitHubRefused):
             detail = "GitHub does not let this App sign devices in: check its client id, and enable its device flow."
             raise Refusal(404, "device_sign_in_off", detail) from None
@@ -71,11 +87,23 @@ class DeviceDoor:
         except GitHubUnavailable as error:
             raise github_unavailable(error) from None
 
+    def _check_rate(self, address: str) -> None:
+        wait_s = self._of_address.wait_s(address) or self._of_all.wait_s("")
+        if wait_s:
+            detail = f"Too many sign-ins begin. Try again in {wait_s} s."
+            raise Refusal(429, "too_many_sign_ins", detail, headers={"Retry-After": str(wait_s)})
+
     def _sign_in(self) -> DeviceSignIn:
         device = self._device()
         if device is None:
             raise sign_in_off()
         return device
+
+
+def _address(request: web.Request) -> str:
+    """Return whom the nearest proxy has seen, if there is one; who makes that up meets the limit for all."""
+    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return forwarded[:_LONGEST_ADDRESS] or request.remote or ""
 
 
 def _note(body: bytes) -> str:

@@ -14,6 +14,7 @@ from zekt_common.auth.requirements import ServiceRole
 from zekt_common.auth.service_verifier import ServiceTokenVerifier
 from zekt_common.contracts.identity import (
     INSTALLATION_TOKENS_PATH,
+    NOT_THERE,
     TOKENS_INSTALLATION,
     TOKENS_USER,
     USER_TOKENS_PATH,
@@ -71,7 +72,7 @@ class TokenDoor:
         ]
 
     async def give_installation_token(self, request: web.Request) -> web.Response:
-        """Answer 200 with a token, 422 when GitHub says no, 503 with Retry-After when it cannot say."""
+        """Answer 200 with a token, 404 or 422 when GitHub says no, 503 with Retry-After when it cannot say."""
         caller = await self._desk().callers.verify(request.headers.get("Authorization"), role=TOKENS_INSTALLATION)
         asked = _parse(await request.read(), InstallationTokenRequest)
         span = current_span()
@@ -85,7 +86,8 @@ class TokenDoor:
             detail = f"GitHub refuses the App's credentials: {error}."
             raise _unavailable(error.code, detail, CREDENTIALS_RETRY_AFTER_S) from error
         except GitHubRefused as error:
-            raise Refusal(422, error.code, f"{_HELP.get(error.code, 'GitHub said no.')} ({error})") from error
+            status = 404 if error.code in NOT_THERE else 422
+            raise Refusal(status, error.code, f"{_HELP.get(error.code, 'GitHub said no.')} ({error})") from error
         await self._desk().auditor.token_given(
             caller=caller.service,
             origin=origin_of(request),

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from zekt_common.kit.errors import Refusal
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_ingress.catalog_view import CatalogView
-from zekt_ingress.rate_limit import RateLimit
 
 RUN_MESSAGES: Final = 100
 RUN_MESSAGES_PER_S: Final = 1 / 60

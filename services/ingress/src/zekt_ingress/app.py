@@ -14,6 +14,7 @@ from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.consumer import Consumer
 from zekt_common.kit.operations import Operated
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.relay import Relay
 from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
@@ -24,7 +25,6 @@ from zekt_ingress.catalog_view import CatalogView
 from zekt_ingress.handlers import handlers
 from zekt_ingress.http import Doors, routes
 from zekt_ingress.message_door import MessageDoor
-from zekt_ingress.rate_limit import RateLimit
 from zekt_ingress.relaying import build_relay, run_elsewhere
 from zekt_ingress.settings import IngressSettings
 from zekt_ingress.signatures import WebhookVerifier

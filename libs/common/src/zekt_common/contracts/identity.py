@@ -27,6 +27,8 @@ TOKENS_INSTALLATION: Final = "Tokens.Installation"
 TOKENS_USER: Final = "Tokens.User"
 INSTALLATION_TOKENS_PATH: Final = "/internal/tokens/installation"
 USER_TOKENS_PATH: Final = "/internal/tokens/user"
+NOT_THERE: Final = frozenset({"installation_not_found", "repository_not_in_installation"})
+"""Why a token look-up answers 404 for good: the App is not there, whoever asks."""
 
 
 class InstallationTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

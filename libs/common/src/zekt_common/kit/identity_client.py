@@ -7,7 +7,12 @@ import aiohttp
 import msgspec
 
 from zekt_common.auth.service_tokens import ServiceTokens, ServiceTokenUnavailable
-from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, InstallationToken, InstallationTokenRequest
+from zekt_common.contracts.identity import (
+    INSTALLATION_TOKENS_PATH,
+    NOT_THERE,
+    InstallationToken,
+    InstallationTokenRequest,
+)
 from zekt_common.errors import ZektError
 from zekt_common.telemetry.tracing import span
 
@@ -86,7 +91,10 @@ class IdentityClient:
         try:
             return await self._service_tokens.token()
         except ServiceTokenUnavailable as error:
-            raise TokensUnavailable(f"no service token: {error}", retry_after_s=error.retry_after_s) from error
+            raise TokensUnavailable(
+                "this service has no token to show identity now, and its log says why",
+                retry_after_s=error.retry_after_s,
+            ) from error
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> InstallationToken:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -109,7 +117,7 @@ def _refusal(status: int, retry_after: str | None, content: bytes) -> TokensUnav
         error = msgspec.json.decode(content, type=_Error)
     except msgspec.DecodeError:
         error = _Error(detail=f"identity answered {status}")
-    if status >= _SERVER_ERROR or status in _OURS_TO_FIX:
+    if status >= _SERVER_ERROR or (status in _OURS_TO_FIX and error.error not in NOT_THERE):
         return TokensUnavailable(f"{error.error}: {error.detail}", retry_after_s=_seconds(retry_after))
     return TokensRefused(error.error, error.detail)
 
