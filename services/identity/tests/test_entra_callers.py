@@ -18,7 +18,7 @@ from zekt_common.auth.entra_settings import EntraClient, EntraTenant
 from zekt_common.auth.service_access import service_tokens
 from zekt_common.contracts.identity import TOKENS_INSTALLATION, TOKENS_USER, InstallationTokenRequest
 from zekt_common.kit.identity_client import IdentityClient, TokensUnavailable
-from zekt_identity.audit import TokenGiven
+from zekt_identity.audit import AccessRefused, TokenGiven
 from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.entra import Application, EntraSandbox, Fault
 from zekt_sandbox.entra import serving as serving_entra
@@ -109,11 +109,14 @@ async def test_attacks_hear_nothing_that_helps_and_are_noted(guarded: Running, e
 
 @pytest.mark.parametrize(("door", "role"), DOORS.items())
 async def test_a_role_opens_its_own_door_alone(guarded: Running, entra: EntraSandbox, door: str, role: str) -> None:
+    asking = []
     for granted in ([], [other for other in DOORS.values() if other != role], [role.lower()], ["Tokens.*"]):
         guarded.clock.advance(minutes=1)
-        status, error, _ = await answer_to(guarded, door, entra.mint(entra.register(*granted).client_id))
+        asking.append(entra.register(*granted).client_id)
+        status, error, _ = await answer_to(guarded, door, entra.mint(asking[-1]))
         assert (status, error) == (403, "role_missing")
     assert await guarded.refusals() == [(f"POST /internal/tokens/{door}", "role_missing", 0)] * 4
+    assert [noted.actor for noted in await guarded.events(AccessRefused)] == asking
 
 
 async def test_where_entra_id_vouches_the_data_directorys_issuer_does_not(guarded: Running) -> None:
@@ -154,11 +157,12 @@ async def test_a_service_without_its_secret_names_the_setting_and_asks_identity_
     service.secret = "rotated-away"
     stale = Application(service.client_id, service.object_id, [], secret="st4le-s3cret")
     client = client_at(guarded.hosted.internal_url, guarded.http, tenant, stale)
-    refused = pytest.raises(TokensUnavailable, match="see ZEKT_ENTRA_CLIENT_SECRET")
+    refused = pytest.raises(TokensUnavailable, match="its log says why")
     with structlog.testing.capture_logs() as logs, refused as unavailable:
         await client.token(ASKED)
     assert "st4le-s3cret" not in f"{logs} {unavailable.value!r} {unavailable.value.__cause__!r}"
-    assert "service_token_not_acquired" in [entry["event"] for entry in logs]
+    [logged] = [entry for entry in logs if entry["event"] == "service_token_not_acquired"]
+    assert logged["reason"].endswith("(invalid_client, AADSTS7000215): see ZEKT_ENTRA_CLIENT_SECRET")
     assert await guarded.refusals() == []
 
 

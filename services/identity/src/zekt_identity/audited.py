@@ -7,11 +7,12 @@ import msgspec
 from aiohttp import web
 
 from zekt_common.auth.origin import origin_of
+from zekt_common.auth.refusals import RoleMissing
 from zekt_common.auth.sessions import Session
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.service import Handler, Route
 from zekt_identity.audit import NOBODY
-from zekt_identity.auditor import Auditor
+from zekt_identity.auditor import UNKNOWN, Auditor
 
 SESSION: Final = web.RequestKey("SESSION", Session)
 """Where a handler leaves the verified session in its request."""
@@ -32,12 +33,18 @@ def _noting(route: Route, auditor: Callable[[], Auditor]) -> Handler:
                 await auditor().refused(
                     route=f"{route.method} {route.path}",
                     error=refusal.error,
+                    actor=_actor_of(refusal),
                     origin=origin_of(request),
                     account_id=_account_of(request),
                 )
             raise
 
     return handle
+
+
+def _actor_of(refusal: Refusal) -> str:
+    """Return who was refused, if its token was good and it only lacks a role."""
+    return (refusal.caller if isinstance(refusal, RoleMissing) else None) or UNKNOWN
 
 
 def _account_of(request: web.Request) -> int:

@@ -18,7 +18,8 @@ from zekt_identity.ledger import Ledger
 REMEMBERED: Final = 10_000
 REFUSALS_PER_MINUTE: Final = 300
 _OVERFLOW: Final = "elsewhere"
-_UNKNOWN: Final = "unknown"
+UNKNOWN: Final = "unknown"
+"""Whoever was refused without saying credibly who it is."""
 
 
 class Auditor:
@@ -61,14 +62,16 @@ class Auditor:
         )
         await self._once(first if is_new else again, event)
 
-    async def refused(self, *, route: str, error: str, origin: str, account_id: int = audit.NOBODY) -> None:
-        """Note a refusal, once a minute for each route, code, account and network; a flood from many is cut short."""
+    async def refused(
+        self, *, route: str, error: str, origin: str, actor: str = UNKNOWN, account_id: int = audit.NOBODY
+    ) -> None:
+        """Note a refusal, once a minute for each route, code, caller and network; a flood from many is cut short."""
         minute = audit.minute_of(self._clock())
-        stream = audit.stream_of("refused", route, error, origin, account_id, minute)
+        stream = audit.stream_of("refused", route, error, origin, actor, account_id, minute)
         if stream not in self._noted and self._is_flooded(minute):
-            route, origin, account_id = "", _OVERFLOW, audit.NOBODY
+            route, origin, actor, account_id = "", _OVERFLOW, UNKNOWN, audit.NOBODY
             stream = audit.stream_of("refused", error, origin, minute)
-        event = AccessRefused(account_id=account_id, actor=_UNKNOWN, origin=origin, at=minute, route=route, error=error)
+        event = AccessRefused(account_id=account_id, actor=actor, origin=origin, at=minute, route=route, error=error)
         await self._once(stream, event)
 
     def _is_flooded(self, minute: datetime) -> bool:

@@ -11,10 +11,11 @@ class TokenRefused(Refusal):
 
 
 class RoleMissing(Refusal):
-    """The caller is known, but may not do this."""
+    """The caller is known, but may not do this; `caller` is its name where it is a service."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, *, caller: str | None = None) -> None:
         super().__init__(403, "role_missing", f"The service token lacks the role {role}.")
+        self.caller = caller
 
 
 class IssuerUnreachable(Refusal):

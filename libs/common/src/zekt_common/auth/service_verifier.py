@@ -105,7 +105,7 @@ class ServiceTokenVerifier:
             raise TokenRefused(NOT_ACCEPTED) from None
         if role not in caller.roles:
             log.info("service_role_missing", service=caller.service, role=role)
-            raise RoleMissing(role)
+            raise RoleMissing(role, caller=caller.service)
         return caller
 
     async def _caller(self, token: str) -> ServiceCaller:
