@@ -79,7 +79,7 @@ async def test_the_request_carries_a_service_token_and_the_trace(identity: Ident
     assert msgspec.json.decode(body, type=InstallationTokenRequest) == ASKED
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 404, 422])
 async def test_a_refusal_keeps_its_code(identity: Identity, client: IdentityClient, status: int) -> None:
     identity.status, identity.body = status, b'{"error": "installation_not_found", "detail": "Ask the owner."}'
     with pytest.raises(TokensRefused) as refused:

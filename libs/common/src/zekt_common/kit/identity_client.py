@@ -7,7 +7,12 @@ import aiohttp
 import msgspec
 
 from zekt_common.auth.service_tokens import ServiceTokens, ServiceTokenUnavailable
-from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, InstallationToken, InstallationTokenRequest
+from zekt_common.contracts.identity import (
+    INSTALLATION_TOKENS_PATH,
+    NOT_THERE,
+    InstallationToken,
+    InstallationTokenRequest,
+)
 from zekt_common.errors import ZektError
 from zekt_common.telemetry.tracing import span
 
@@ -112,7 +117,7 @@ def _refusal(status: int, retry_after: str | None, content: bytes) -> TokensUnav
         error = msgspec.json.decode(content, type=_Error)
     except msgspec.DecodeError:
         error = _Error(detail=f"identity answered {status}")
-    if status >= _SERVER_ERROR or status in _OURS_TO_FIX:
+    if status >= _SERVER_ERROR or (status in _OURS_TO_FIX and error.error not in NOT_THERE):
         return TokensUnavailable(f"{error.error}: {error.detail}", retry_after_s=_seconds(retry_after))
     return TokensRefused(error.error, error.detail)
 
