@@ -1,6 +1,7 @@
 """A load generator light enough for one core: raw keep-alive connections, prepared requests, measured latencies."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._result.latencies_s.append(time.perf_counter() - self._due)
         self._result.statuses[int(head[9:12])] += 1
+        self.answered()
+
+    def answered(self) -> None:
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
@@ -76,23 +80,47 @@ def _content_length(head: bytes) -> int:
     return int(lowered[start + len(CONTENT_LENGTH) :].split(b"\r\n", 1)[0]) if start >= 0 else 0
 
 
+class _ClosedConnection(_Connection):
+    """A connection that sends its next request within the call that brought the last answer."""
+
+    def __init__(self, result: LoadResult, requests: Iterator[bytes]) -> None:
+        super().__init__(result)
+        self._requests = requests
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._send_next()
+
+    def answered(self) -> None:
+        self._send_next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+    def _send_next(self) -> None:
+        request = next(self._requests, None)
+        if request is None:
+            self.done.set_result(None)
+            self.close()
+        else:
+            self._due = time.perf_counter()
+            self._transport.write(request)
+
+
 async def closed_loop(port: int, requests: Iterator[bytes], *, count: int, connections: int = 64) -> LoadResult:
     """Send `count` requests, each connection sending its next as soon as it has its answer."""
     result = LoadResult()
-    remaining = count
+    shared = itertools.islice(requests, count)
     loop = asyncio.get_running_loop()
 
-    async def worker() -> None:
-        nonlocal remaining
-        _, connection = await loop.create_connection(lambda: _Connection(result), "127.0.0.1", port)
-        while remaining > 0:
-            remaining -= 1
-            request = next(requests)
-            await connection.exchange(request, time.perf_counter())
-        connection.close()
+    async def exchange() -> None:
+        _, connection = await loop.create_connection(lambda: _ClosedConnection(result, shared), "127.0.0.1", port)
+        await connection.done
 
     started = result.started = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(connections)))
+    await asyncio.gather(*(exchange() for _ in range(connections)))
     result.elapsed_s = time.perf_counter() - started
     return result
 
