@@ -9,6 +9,7 @@ from tests.deploy.composition import DOCKER
 _SERVER: Final = re.compile(r"^    server \{\n(.*?)^    \}", re.MULTILINE | re.DOTALL)
 _LISTEN: Final = re.compile(r"listen ([\d.:]+);")
 _LOCATION: Final = re.compile(r"location (= )?(\S+) \{ (?:proxy_pass http://(\w+);|return (\d+).*) \}")
+_PLAIN: Final = re.compile(r'map \$request_uri \$is_plain \{\s+default 0;\s+"~(.+)" 1;\s+\}')
 _UPSTREAM: Final = re.compile(r"upstream (\w+) \{\s+server ([\d.:]+);")
 
 
@@ -48,6 +49,12 @@ def servers() -> tuple[Server, Server]:
 
 def upstreams() -> dict[str, str]:
     return dict(_UPSTREAM.findall(_text()))
+
+
+def is_plain(request_uri: str) -> bool:
+    """Return whether the gateway takes a path that is written so, as it was sent and with its query."""
+    (pattern,) = _PLAIN.findall(_text())
+    return re.search(pattern, request_uri) is not None
 
 
 def _text() -> str:

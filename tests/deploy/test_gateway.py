@@ -1,12 +1,13 @@
 """The gateway passes on what is public, to the service that serves it; operators' and internal routes stay inside."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.composition import FILES, SERVICES, environment
-from tests.deploy.gateway import servers, upstreams
+from tests.deploy.gateway import is_plain, servers, upstreams
 from zekt_common.auth.requirements import Operator, OperatorOrOwner
 from zekt_common.kit.service import Route
 from zekt_common.kit.settings import HostSettings
@@ -55,6 +56,35 @@ def test_operators_reach_their_routes_and_no_internal_one(routes: Sequence[tuple
         reached = OPERATORS.upstream_of(route.path)
         is_theirs = isinstance(route.requires, Operator | OperatorOrOwner)
         assert reached == (name if is_theirs else None), route.path
+
+
+def test_every_public_route_can_be_written_plainly(routes: Sequence[tuple[str, Route]]) -> None:
+    for _, route in routes:
+        if _is_public(route):
+            written = re.sub(r"\{[^{}]*(\{[^{}]*\})?[^{}]*\}", "0123456789abcdef", route.path)
+            assert is_plain(written), written
+            assert is_plain(f"{written}?return_to=%2Fhome%2F..//x"), "a query may say anything"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/deliveries/..%2fpayloads%2fx",
+        "/api/operations/identity/status/..%2F..%2F..%2F..%2Fauth%2Fx",
+        "/auth/../internal/keys",
+        "/auth/%2e%2e/internal/keys",
+        "/auth/.%2e/api/payloads/x",
+        "//auth/login",
+        "/auth//login",
+        "/auth/lo%67in",
+        "/auth/login;x=1",
+        "/auth/login#x",
+        "/api\\account",
+    ],
+)
+def test_a_path_that_the_gateway_and_a_service_could_read_differently_goes_nowhere(path: str) -> None:
+    assert not is_plain(path)
+    assert "if ($is_plain = 0) { return 404; }" in PUBLIC.text
 
 
 def test_operators_routes_are_on_loopback_alone() -> None:
