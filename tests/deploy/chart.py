@@ -43,6 +43,7 @@ AZURE_SITE: Final[Values] = {
     "azure": {
         "servicebusNamespace": "zekt-events.servicebus.windows.net",
         "cosmosEndpoint": "https://zekt-events.documents.azure.com:443",
+        "cosmosKeysEndpoint": "https://zekt-keys.documents.azure.com:443",
         "blobUrl": "https://zektevents.blob.core.windows.net",
         "keyVaultUrl": "https://zekt-vault.vault.azure.net",
     },
@@ -61,6 +62,7 @@ BY_KEYS: Final[Values] = {
             "masterKey": "master-key",
             "servicebusConnection": "servicebus",
             "cosmosKey": "cosmos",
+            "cosmosKeysKey": "cosmos-keys",
             "blobConnection": "blob",
         },
     },

@@ -159,6 +159,7 @@ def _objects(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
         ("production", {"azure": {"servicebusNamespace": ""}}, "set azure.servicebusNamespace or"),
         ("production", {"secrets": {"keys": {"blobConnection": "blob"}}}, "set azure.blobUrl or"),
         ("production", {"secrets": {"keys": {"masterKey": "key"}}}, "set azure.keyVaultUrl or"),
+        ("production-by-keys", {"azure": {"cosmosKeysEndpoint": ""}}, "but azure.cosmosKeysEndpoint is not"),
         ("production", {"azure": {"cosmosEndpoint": ""}}, "azure.cosmosEndpoint is not set"),
         (
             "default",

@@ -51,7 +51,7 @@ def test_the_environment_holds_a_secret_by_reference_alone(case: str) -> None:
 
 
 def test_each_part_is_given_its_own_secrets_and_no_others() -> None:
-    everywhere = {"master-key", "servicebus", "cosmos", "blob"}
+    everywhere = {"master-key", "servicebus", "cosmos", "cosmos-keys", "blob"}
     assert {name: secret_keys(part(BY_KEYS, name)) for name in PARTS} == {
         "ingress": everywhere | {"webhook-secrets", "webhook-master-keys"},
         "identity": everywhere | {"github-app-private-key", "oauth-client-secret", "webhook-master-keys"},
@@ -131,5 +131,5 @@ def test_keda_reads_the_backlog_with_the_connection_string_or_as_an_identity() -
 def test_the_site_of_the_tests_has_as_many_secrets_as_a_site_can_have() -> None:
     """So that none is left out of what the tests above look at."""
     used = set(AZURE_SITE["secrets"]["keys"]) | {"webhookSecrets", "githubAppPrivateKey"}
-    by_keys = {"masterKey", "servicebusConnection", "cosmosKey", "blobConnection"}
+    by_keys = {"masterKey", "servicebusConnection", "cosmosKey", "cosmosKeysKey", "blobConnection"}
     assert used | by_keys == set(suite()["secrets"])

@@ -76,6 +76,7 @@ SECRETS = {
     "ZEKT_GITHUB_OAUTH_CLIENT_SECRET": "made up",
     "ZEKT_SERVICEBUS_CONNECTION": "Endpoint=sb://z.servicebus.windows.net;SharedAccessKeyName=z;SharedAccessKey=eg==",
     "ZEKT_COSMOS_KEY": "eg==",
+    "ZEKT_COSMOS_KEYS_KEY": "eg==",
     "ZEKT_BLOB_CONNECTION": "AccountName=z;AccountKey=eg==",
 }
 

@@ -19,6 +19,9 @@
 {{- if empty $azure.cosmosEndpoint }}
 - "azure.cosmosEndpoint is not set: it is the URL of the Cosmos DB account"
 {{- end }}
+{{- if and $keys.cosmosKeysKey (empty $azure.cosmosKeysEndpoint) }}
+- "secrets.keys.cosmosKeysKey is set, but azure.cosmosKeysEndpoint is not: say which account it opens"
+{{- end }}
 {{- if eq (empty $azure.keyVaultUrl) (empty $keys.masterKey) }}
 - "set azure.keyVaultUrl or secrets.keys.masterKey, one of them: it wraps the data keys"
 {{- end }}
@@ -31,7 +34,7 @@
 {{- end }}
 {{- end }}
 {{- else -}}
-{{- range $name := list "masterKey" "servicebusConnection" "cosmosKey" "blobConnection" }}
+{{- range $name := list "masterKey" "servicebusConnection" "cosmosKey" "cosmosKeysKey" "blobConnection" }}
 {{- if get $keys $name }}
 - "secrets.keys.{{ $name }} is set, but backend is sqlite: set backend to azure, or leave the secret out"
 {{- end }}

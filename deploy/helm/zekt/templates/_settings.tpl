@@ -27,6 +27,7 @@ REQUESTS_CA_BUNDLE: /etc/zekt/trust/{{ $values.trustedCertificates.key }}
 {{- if eq .Values.backend "azure" }}
 ZEKT_SERVICEBUS_NAMESPACE: {{ .Values.azure.servicebusNamespace | quote }}
 ZEKT_COSMOS_ENDPOINT: {{ .Values.azure.cosmosEndpoint | quote }}
+ZEKT_COSMOS_KEYS_ENDPOINT: {{ .Values.azure.cosmosKeysEndpoint | quote }}
 ZEKT_COSMOS_DATABASE: {{ .Values.azure.cosmosDatabase }}
 ZEKT_BLOB_URL: {{ .Values.azure.blobUrl | quote }}
 {{- end }}
