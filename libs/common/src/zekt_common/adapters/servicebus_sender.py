@@ -15,6 +15,7 @@ from zekt_common.adapters.servicebus_unpublished import peek_scheduled
 from zekt_common.errors import BackendUnavailable
 
 FRESH_S = 300.0
+UNCOUNTED_BYTES = 1024
 
 
 class TopicSender:
@@ -124,10 +125,16 @@ async def _fill(sender: ServiceBusSender, messages: Sequence[ServiceBusMessage])
     batches: list[ServiceBusMessageBatch] = []
     for message in messages:
         if not (batches and _fits(batches[-1], message)):
-            batches.append(await sender.create_message_batch())
+            batches.append(await _new_batch(sender))
             if not _fits(batches[-1], message):
                 raise too_large(str(message.message_id))
     return batches
+
+
+async def _new_batch(sender: ServiceBusSender) -> ServiceBusMessageBatch:
+    """Leave room for what the SDK repeats of the first message beside all of them, without counting it."""
+    whole = await sender.create_message_batch()
+    return await sender.create_message_batch(whole.max_size_in_bytes - UNCOUNTED_BYTES)
 
 
 def _fits(batch: ServiceBusMessageBatch, message: ServiceBusMessage) -> bool:
