@@ -25,6 +25,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 from azure.servicebus.exceptions import MessageSizeExceededError
 
+from bench import relaying
 from zekt_common.adapters.servicebus_bus import open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_topology import emulator_config
@@ -125,6 +126,13 @@ async def compare(connection_string: str) -> Measured:
     return measured
 
 
+async def relay(connection_string: str) -> dict[str, float]:
+    """Return what a relay reads from its store, and what it carries to the bus."""
+    connection = ServiceBusConnection(connection_string=connection_string)
+    async with open_servicebus_bus(connection, publishes_to=[relaying.SERVICE]) as bus:
+        return await relaying.rates(bus)
+
+
 async def _measure(into: list[tuple[float, float]], work: Callable[[], Awaitable[None]]) -> None:
     began, cpu = time.perf_counter(), time.process_time()
     await work()
@@ -147,13 +155,14 @@ def stand_in() -> Iterator[str]:
 
 
 def run() -> dict[str, Any]:
-    """Return the medians, their ratios, and CPU microseconds per message."""
+    """Return the medians, their ratios, CPU microseconds per message, and the relay's rates beside them."""
     with stand_in() as connection_string:
         measured = asyncio.run(compare(connection_string))
+        relayed = asyncio.run(relay(connection_string))
     rates = {name: statistics.median(rate for rate, _ in figures) for name, figures in measured.items()}
     cpu = {f"{name} CPU µs": statistics.median(cpu for _, cpu in figures) * 1e6 for name, figures in measured.items()}
     ratios = {f"{name} ratio": rates[name] / rates[f"bare {name}"] for name in ("publish", "consume")}
-    return rates | cpu | ratios
+    return rates | cpu | ratios | relayed
 
 
 if __name__ == "__main__":
