@@ -18,14 +18,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.auth.authorisation import CALLER, Caller, NotOwner, check_owner
-from zekt_common.auth.authorisation_log import REFUSALS_PER_MINUTE, ActionOrdered, AuthorisationLog, CallerRefused
+from zekt_common.auth.authorisation_log import (
+    ACCESS_SCHEMAS,
+    REFUSALS_PER_MINUTE,
+    ActionOrdered,
+    AuthorisationLog,
+    CallerRefused,
+)
 from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.auth.requirements import Operator, OperatorOrOwner, Public
 from zekt_common.auth.sessions import COOKIE
 from zekt_common.clock import utc_now
 from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH, PublicKey, SessionKeySet
-from zekt_common.envelope import Event
+from zekt_common.envelope import Event, decode, encode
 from zekt_common.errors import SettingsError
 from zekt_common.kit.errors import json_response
 from zekt_common.kit.host import serving
@@ -277,3 +283,14 @@ async def test_without_the_role_or_from_another_tenant_nobody_is_an_operator(
             assert await guarded.call("/operate", tenant.mint(operator.client_id, **changes)) == (401, "token_refused")
     async with guarded_at(tmp_path / "other") as without_entra:
         assert await without_entra.call("/operate", tenant.mint(operator.client_id)) == (401, "token_refused")
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("kind", list(ACCESS_SCHEMAS), ids=lambda kind: kind.TYPE)
+def test_what_is_noted_decodes_for_ever(kind: type[Event]) -> None:
+    path = GOLDEN / f"{kind.TYPE}.v{kind.SCHEMA_VERSION}.json"
+    envelope = decode(path.read_bytes())
+    again = msgspec.structs.replace(envelope, data=msgspec.Raw(msgspec.json.encode(ACCESS_SCHEMAS.decode(envelope))))
+    assert encode(again) == path.read_bytes().rstrip(b"\n")

@@ -25,7 +25,7 @@ def test_the_document_has_every_route_of_people(document: Any, tmp_path: Path) -
         host=HostSettings(data_dir=tmp_path), github_api_url="https://api.github.com", app_id=1, private_key_pem=b""
     )
     served = {
-        (route.method.lower(), route.path)
+        (route.method.lower(), route.path.replace(r":\d{1,18}", ""))
         for route in build_service(settings).routes
         if isinstance(route.requires, SigningIn | PersonSession | AccountOwner | RepositoryAdmin)
     }

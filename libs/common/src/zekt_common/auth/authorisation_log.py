@@ -12,6 +12,7 @@ from zekt_common.clock import Clock, utc_now
 from zekt_common.envelope import Event, NewEvent
 from zekt_common.errors import StreamConflict
 from zekt_common.ports import EventStore
+from zekt_common.schemas import Schemas
 from zekt_common.telemetry.tracing import current_span
 
 REFUSALS_PER_MINUTE: Final = 300
@@ -39,6 +40,9 @@ class CallerRefused(Event, frozen=True, kw_only=True):
     route: str
     error: str
     at: datetime
+
+
+ACCESS_SCHEMAS: Final = Schemas([ActionOrdered, CallerRefused])
 
 
 class AuthorisationLog:
