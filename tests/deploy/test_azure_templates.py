@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.deploy.azure_templates import AZURE, MAIN, Template, run_tool, templates
+from tests.deploy.azure_templates import AZURE, MAIN, ROOT, Template, run_tool, templates
 from zekt_common.adapters.blob_container import CONTAINER as PAYLOADS
 from zekt_common.adapters.cosmos_client import DATABASE
 from zekt_common.adapters.cosmos_topology import KEYS, ContainerDefinition, definitions
@@ -183,6 +184,22 @@ def test_every_service_and_provisioning_have_an_identity_of_their_own(main: Temp
     by_name = {(name, int(number)) for name, number in IDENTITY_OF.findall(main.text)}
     assert by_name == {(part, number) for number, part in enumerate(parts)}
     assert main.modules["identities"][1]["subject"].endswith(":${clusterNamespace}:${chartFullname}-${part}")
+
+
+def settings_in(values: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
+    """Yield the path to each value; what the parser made of an expression is one."""
+    for name, value in values.items():
+        if isinstance(value, dict) and not {"operator", "interpolation", "function"} & set(value):
+            yield from settings_in(value, *above, name)
+        else:
+            yield (*above, name)
+
+
+def test_what_is_put_out_is_what_the_chart_takes(main: Template) -> None:
+    put_out = set(settings_in(main.content["outputs"]["values"]["value"]))
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "zekt" / "values.yaml").read_text())
+    assert put_out <= set(settings_in(chart))
+    assert set(settings_in(chart["azure"], "azure")) <= put_out
 
 
 def test_checkov_finds_nothing_and_whatever_it_is_to_pass_over_has_a_reason() -> None:
