@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.browser.devtools import DevTools
 from tests.browser.front import OURS, Front
 from tests.browser.people import at_github, say_yes, signed_in
@@ -68,3 +70,12 @@ async def test_a_sign_in_ends_in_the_browser_that_began_it_alone(tools: DevTools
         assert "sign_in_refused" in await victim.text()
         assert COOKIE not in await victim.cookies()
     assert await attacker.run(ACCOUNT) == 200
+
+
+@pytest.mark.parametrize("path", ["/..//evil.example/", "/.//evil.example/", "/%252Fevil.example/", "/;@evil.example/"])
+async def test_whatever_path_is_asked_for_the_browser_comes_back_to_our_host(
+    tools: DevTools, front: Front, path: str
+) -> None:
+    tab = await at_github(tools, front, path)
+    await say_yes(tab)
+    assert await tab.run("location.host") == f"{OURS}:{front.port}"
