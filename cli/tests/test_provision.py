@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.cosmos import CosmosClient
 from cli.tests.conftest import Zekt
 from libs.common.tests.azure.azurite import azurite_or_skip
 from libs.common.tests.azure.identity import Certificate, certify
@@ -94,6 +95,42 @@ def test_an_account_that_writes_in_several_regions_is_refused_before_anything_is
                 "zekt: ZEKT_COSMOS_ENDPOINT: the account writes in 2 regions (North Europe, West Europe): "
                 "leave it one write region, since two could store the same version of a stream\n"
             )
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An account for the data keys alone."""
+    with cosmos(tmp_path / "keys.log") as account:
+        yield {
+            "ZEKT_COSMOS_KEYS_ENDPOINT": account["ZEKT_COSMOS_ENDPOINT"],
+            "ZEKT_COSMOS_KEYS_KEY": account["ZEKT_COSMOS_KEY"],
+        }
+
+
+def test_data_keys_are_given_an_account_of_their_own(zekt: Zekt, env: dict[str, str], apart: dict[str, str]) -> None:
+    made = [change["name"] for change in changes(zekt, env | apart) if change["kind"] in ("database", "container")]
+    assert made == ["zekt", *CONTAINERS[:-1], "zekt", "keys"]
+    assert changes(zekt, env | apart) == []
+
+
+def test_data_keys_are_not_left_behind(zekt: Zekt, env: dict[str, str], apart: dict[str, str]) -> None:
+    changes(zekt, env)
+    assert changes(zekt, env | apart, "--dry-run")  # an empty container holds nobody up
+    key = {"id": "7", "keyId": "k", "wrapped": "", "generation": ""}
+    with CosmosClient(env["ZEKT_COSMOS_ENDPOINT"], credential=env["ZEKT_COSMOS_KEY"]) as client:
+        client.get_database_client("zekt").get_container_client("keys").create_item(key)
+    ended = zekt("provision", **(env | apart))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        "zekt: ZEKT_COSMOS_KEYS_ENDPOINT names an account of its own for data keys, and that"
+    )
+
+
+def test_an_account_of_keys_out_of_reach_is_named(zekt: Zekt, env: dict[str, str], unused_tcp_port: int) -> None:
+    endpoint = {"ZEKT_COSMOS_KEYS_ENDPOINT": f"http://127.0.0.1:{unused_tcp_port}", "ZEKT_COSMOS_KEYS_KEY": "c2VjcmV0"}
+    ended = zekt("provision", **(env | endpoint))
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("zekt: ZEKT_COSMOS_KEYS_ENDPOINT")
 
 
 def test_missing_settings_are_named_all_at_once(zekt: Zekt) -> None:

@@ -12,7 +12,7 @@ from zekt_common.adapters.backend_settings import BackendSettings
 from zekt_common.adapters.embedded import KEYS as KEYS_FILE
 from zekt_common.adapters.key_wrapping import KeyRecords, MasterKey
 from zekt_common.adapters.master_key import open_master_key
-from zekt_common.adapters.master_key_settings import DEFAULT_FILE, KEYVAULT_URL, MASTER_KEY_FILE
+from zekt_common.adapters.master_key_settings import DEFAULT_FILE, KEYVAULT_URL, MASTER_KEY_FILE, MasterKeySettings
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeyRecords
 from zekt_common.kit.settings import EnvironmentReader
@@ -36,6 +36,18 @@ def read_settings(data_dir: Path, env: Mapping[str, str] = os.environ) -> Backen
     is_named = any(env.get(name, "").strip() for name in (MASTER_KEY_FILE, KEYVAULT_URL))
     reader = EnvironmentReader(env if is_named or not own.is_file() else {**env, MASTER_KEY_FILE: str(own)})
     settings = BackendSettings.read(reader)
+    reader.check()
+    return settings
+
+
+def read_master_key(data_dir: Path, env: Mapping[str, str] = os.environ) -> MasterKeySettings:
+    """Return where the master key of the suite on this machine is.
+
+    Raises:
+        SettingsError: it names every variable that is unusable.
+    """
+    reader = EnvironmentReader(env)
+    settings = MasterKeySettings.read(reader, shared=False).within(data_dir, is_made=False)
     reader.check()
     return settings
 
@@ -73,5 +85,5 @@ async def _on_azure(stack: AsyncExitStack, settings: AzureSettings) -> KeyRecord
     from zekt_common.adapters.cosmos_topology import KEYS  # noqa: PLC0415
 
     ways = await stack.enter_async_context(connections(settings))
-    database = await stack.enter_async_context(open_cosmos(ways.cosmos))
+    database = await stack.enter_async_context(open_cosmos(ways.cosmos_keys))
     return CosmosKeyRecords(database.container(KEYS))

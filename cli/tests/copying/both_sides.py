@@ -54,9 +54,10 @@ async def there(env: dict[str, str]) -> AsyncIterator[Target]:
     async with (
         connections(AzureSettings.from_env(env)) as ways,
         open_cosmos(ways.cosmos) as database,
+        open_cosmos(ways.cosmos_keys) as keys,
         BlobContainer(ways.blob) as blobs,
     ):
-        yield Target(database, blobs)
+        yield Target(database, keys, blobs)
 
 
 async def events(store: EventStore) -> dict[str, Envelope]:

@@ -22,16 +22,19 @@ from cli.tests.copying.both_sides import (
     tally_here,
     there,
 )
-from cli.tests.test_provision import SERVICES
+from cli.tests.test_provision import SERVICES, cosmos
 
 from zekt_cli.copying.run import Target
+from zekt_cli.copying.sealed import copy_keys
 from zekt_cli.copying.tally import count, taken
 from zekt_common.adapters.blob_payloads import BlobPayloads
+from zekt_common.adapters.cosmos_import import CosmosImport
 from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
 from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.cosmos_topology import KEYS
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.adapters.master_key_file import FileMasterKey
+from zekt_common.adapters.sqlite_export import open_export
 from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.errors import KeyDestroyed
 from zekt_common.kit.checkpoints import Checkpoint, CheckpointDocument
@@ -52,12 +55,38 @@ async def test_events_views_keys_and_payloads_are_there_as_they_were(
             document = await target.views(service).get("things", "a/b?")
             assert document is not None
             assert document.body == f'"{service}"'.encode()
-        records = CosmosKeyRecords(target.database.container(KEYS))
+        records = CosmosKeyRecords(target.keys.container(KEYS))
         keys = WrappedKeys(records, FileMasterKey(data_dir / "master.key"))
         (payload,) = [blob async for blob in target.blobs.listing() if blob.name.startswith(f"{ACCOUNT}/")][-1:]
         assert await BlobPayloads(target.blobs, keys).get(ACCOUNT, payload.name.partition("/")[2]) == CONTENT
         with pytest.raises(KeyDestroyed):
             await keys.data_key(ERASED)
+
+
+async def test_data_keys_go_to_the_account_of_their_own(
+    zekt: Zekt, env: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    with cosmos(tmp_path / "keys.log") as apart:
+        settings = {"ZEKT_COSMOS_KEYS_ENDPOINT": apart["ZEKT_COSMOS_ENDPOINT"]}
+        env = env | settings | {"ZEKT_COSMOS_KEYS_KEY": apart["ZEKT_COSMOS_KEY"]}
+        assert zekt("provision", **env).returncode == 0
+        assert copied(zekt, env)["keys"] == 2
+        async with there(env) as target:
+            keys = WrappedKeys(CosmosKeyRecords(target.keys.container(KEYS)), FileMasterKey(data_dir / "master.key"))
+            assert (await keys.data_key(ACCOUNT)).secret
+            assert await CosmosKeyRecords(target.database.container(KEYS)).find(ACCOUNT) is None
+
+
+async def test_a_copy_goes_on_after_the_master_key_was_rotated(zekt: Zekt, env: dict[str, str], data_dir: Path) -> None:
+    async with there(env) as target, open_export(data_dir, SERVICES) as here:
+        assert await copy_keys(here, CosmosImport(target.keys)) == 2
+    rotated = zekt("keys", "rotate", ZEKT_DATA_DIR=str(data_dir))
+    assert rotated.returncode == 0, rotated.stderr
+    assert copied(zekt, env)["keys"] == 2
+    async with there(env) as target:
+        record = await CosmosKeyRecords(target.keys.container(KEYS)).find(ACCOUNT)
+        assert record is not None
+        assert record.generation == (await FileMasterKey(data_dir / "master.key").generations())[-1].name
 
 
 async def test_a_dry_run_says_the_same_and_copies_nothing(zekt: Zekt, env: dict[str, str], data_dir: Path) -> None:

@@ -11,13 +11,16 @@ import click
 from zekt_cli import options
 from zekt_cli.copying.held import held_directory
 from zekt_cli.copying.run import Report, copy, open_target
+from zekt_cli.copying.sealed import check_master_key
 from zekt_cli.exits import CommandFailed, Exit
+from zekt_cli.key_store import read_master_key
 from zekt_cli.operations import SERVICES
 from zekt_cli.output import print_json
 from zekt_cli.provision.refusals import explained
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import COSMOS_ENDPOINT, AzureSettings
-from zekt_common.adapters.master_key_settings import MASTER_KEY_FILE
+from zekt_common.adapters.master_key import open_master_key
+from zekt_common.adapters.master_key_settings import MasterKeySettings
 from zekt_common.adapters.sqlite_export import open_export
 from zekt_common.errors import SettingsError, ZektError
 
@@ -38,17 +41,18 @@ def command(*, source: str, target: str, dry_run: bool, data_dir: Path, as_json:
     with _explained():
         settings = AzureSettings.from_env(os.environ)
         with held_directory(data_dir):
-            _check_master_key(data_dir)
-            report = asyncio.run(_copy(data_dir, settings, dry_run=dry_run))
+            report = asyncio.run(_copy(data_dir, settings, read_master_key(data_dir), dry_run=dry_run))
     if as_json:
         print_json({"report": report, "dryRun": dry_run})
     else:
         _print(report, dry_run=dry_run)
 
 
-async def _copy(data_dir: Path, settings: AzureSettings, *, dry_run: bool) -> Report:
-    async with open_export(data_dir, SERVICES) as here, connections(settings) as ways, open_target(ways) as there:
-        return await copy(here, there, dry_run=dry_run)
+async def _copy(data_dir: Path, settings: AzureSettings, wraps: MasterKeySettings, *, dry_run: bool) -> Report:
+    async with open_export(data_dir, SERVICES) as here, open_master_key(wraps) as master:
+        await check_master_key(here, master)
+        async with connections(settings) as ways, open_target(ways) as there:
+            return await copy(here, there, dry_run=dry_run)
 
 
 @contextmanager
@@ -61,21 +65,6 @@ def _explained() -> Iterator[None]:
         raise CommandFailed(Exit.USAGE, str(error)) from error
     except ZektError as error:
         raise CommandFailed(Exit.CHECK_FAILED, str(error)) from error
-
-
-def _check_master_key(data_dir: Path) -> None:
-    """Compare with the key that the suite on Azure is to be given: data keys are copied as they are wrapped."""
-    named = os.environ.get(MASTER_KEY_FILE, "").strip()
-    own = data_dir / "master.key"
-    try:
-        is_same = not named or Path(named).read_bytes() == own.read_bytes()
-    except OSError as error:
-        raise CommandFailed(Exit.USAGE, f"{MASTER_KEY_FILE} {named} cannot be read: {error.strerror}") from error
-    if not is_same:
-        raise CommandFailed(
-            Exit.USAGE,
-            f"{MASTER_KEY_FILE} names another key than {own}, under which the data keys are wrapped: make it a copy",
-        )
 
 
 def _print(report: Report, *, dry_run: bool) -> None:

@@ -11,18 +11,17 @@ from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.output import print_json
 from zekt_cli.provision.azure import provision
 from zekt_cli.provision.change import Change
+from zekt_cli.provision.cosmos import LEAST_AUTOSCALE_RU
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.errors import SettingsError
-
-_LEAST_AUTOSCALE_RU = 1000
 
 
 @click.command("provision")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @click.option(
     "--max-ru",
-    type=click.IntRange(min=_LEAST_AUTOSCALE_RU),
+    type=click.IntRange(min=LEAST_AUTOSCALE_RU),
     help="Autoscaled request units a second that a new database shares. Without it the account decides (serverless).",
 )
 @options.as_json

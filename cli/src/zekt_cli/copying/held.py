@@ -10,6 +10,7 @@ from typing import Final
 
 from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.hosting.directory import occupied
+from zekt_common.adapters.embedded import KEYS
 from zekt_common.ports import Leases
 
 FREE_WITHIN_S: Final = 12.0
@@ -23,7 +24,7 @@ def held_directory(data_dir: Path) -> Iterator[None]:
     Raises:
         CommandFailed: 1 when one runs on it, 2 when it is no suite's.
     """
-    if not (data_dir / "master.key").is_file():
+    if not (data_dir / KEYS).is_file():
         raise CommandFailed(Exit.USAGE, f"{data_dir} holds no suite's data: choose another --data-dir")
     with ExitStack() as stack:
         stack.enter_context(occupied(data_dir))

@@ -18,7 +18,6 @@ from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.operations import SERVICES
 from zekt_cli.provision.azure import provision
 from zekt_common.adapters.azure_connections import AzureConnections
-from zekt_common.adapters.azure_settings import COSMOS_ENDPOINT
 from zekt_common.adapters.blob_container import BlobContainer
 from zekt_common.adapters.cosmos_client import CosmosDatabase, open_cosmos
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
@@ -60,6 +59,7 @@ class Target:
     """Where everything goes."""
 
     database: CosmosDatabase
+    keys: CosmosDatabase
     blobs: BlobContainer
 
     def store(self, service: str) -> CosmosEventStore:
@@ -78,12 +78,18 @@ async def open_target(ways: AzureConnections) -> AsyncIterator[Target]:
     Raises:
         CommandFailed: 1 when something is missing or a suite runs there, 3 unreachable, 5 refused.
     """
-    lacking = await provision(ways, dry_run=True, only={COSMOS_ENDPOINT, ways.blob.setting})
+    lacking = await provision(
+        ways, dry_run=True, only={ways.cosmos.setting, ways.cosmos_keys.setting, ways.blob.setting}
+    )
     if lacking:
         names = ", ".join(change.name for change in lacking)
         raise CommandFailed(Exit.CHECK_FAILED, f"not there, or not as expected: {names}: run `zekt provision` first")
-    async with open_cosmos(ways.cosmos) as database, BlobContainer(ways.blob) as blobs:
-        target = Target(database, blobs)
+    async with (
+        open_cosmos(ways.cosmos) as database,
+        open_cosmos(ways.cosmos_keys) as keys,
+        BlobContainer(ways.blob) as blobs,
+    ):
+        target = Target(database, keys, blobs)
         async with held_relays([(service, CosmosLeases(target.views(service))) for service in SERVICES]):
             yield target
 
@@ -102,7 +108,7 @@ async def copy(source: SqliteExport, target: Target, *, dry_run: bool) -> Report
     if dry_run or unchanged:
         keys, payloads = len(source.keys()), source.count_payloads(now=to_micros(now))
         return report([_planned(plan) for plan in plans], keys, payloads)
-    keys = await sealed.copy_keys(source, CosmosImport(target.database))
+    keys = await sealed.copy_keys(source, CosmosImport(target.keys))
     payloads = await sealed.copy_payloads(source, target.blobs, now=to_micros(now))
     services = [await _copy_service(plan, source, target, to_micros(now)) for plan in plans]
     await _mark_done(target)

@@ -7,10 +7,28 @@ from typing import Final
 from zekt_cli.exits import CommandFailed, Exit
 from zekt_common.adapters.blob_container import BlobContainer
 from zekt_common.adapters.cosmos_import import CosmosImport
+from zekt_common.adapters.key_wrapping import MasterKey, WrongMasterKey
+from zekt_common.adapters.master_key_settings import KEYVAULT_URL, MASTER_KEY_FILE
 from zekt_common.adapters.sqlite_export import SqliteExport, StoredPayload
 from zekt_common.errors import DocumentConflict
 
 _AT_ONCE: Final = 16
+
+
+async def check_master_key(source: SqliteExport, master: MasterKey) -> None:
+    """Pass if the master key opens one data key of each generation, since they are copied as they are wrapped.
+
+    Raises:
+        CommandFailed: 2 when it is another one.
+        StorageUnusable: it cannot be used.
+    """
+    keys = source.keys()
+    for key in {key.generation: key for key in keys if not key.is_destroyed}.values():
+        try:
+            await master.unwrap(key.generation, key.wrapped, key.binding)
+        except WrongMasterKey as error:
+            reason = f"{MASTER_KEY_FILE} or {KEYVAULT_URL} names another master key than wraps the data keys here"
+            raise CommandFailed(Exit.USAGE, f"{reason}: {error}") from None
 
 
 async def copy_keys(source: SqliteExport, target: CosmosImport) -> int:

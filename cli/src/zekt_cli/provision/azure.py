@@ -10,7 +10,6 @@ from zekt_cli.provision import blob, cosmos, servicebus
 from zekt_cli.provision.change import Change
 from zekt_cli.provision.refusals import explained
 from zekt_common.adapters.azure_connections import AzureConnections
-from zekt_common.adapters.azure_settings import COSMOS_ENDPOINT
 from zekt_common.adapters.blob_container import BlobContainer
 from zekt_common.adapters.cosmos_client import open_cosmos
 
@@ -45,12 +44,24 @@ async def _open(stack: AsyncExitStack, ways: AzureConnections, max_ru: int | Non
     if EMULATOR not in ways.servicebus.connection_string.lower():
         topics = await stack.enter_async_context(servicebus.administration(ways.servicebus))
         plans[ways.servicebus.setting] = partial(servicebus.plan, topics)
-    with explained(COSMOS_ENDPOINT, "the account"):
-        database = await stack.enter_async_context(open_cosmos(ways.cosmos))
-    plans[COSMOS_ENDPOINT] = partial(cosmos.plan, database, max_ru=max_ru)
+    plans |= await _cosmos_plans(stack, ways, max_ru)
     blobs = await stack.enter_async_context(BlobContainer(ways.blob))
     plans[ways.blob.setting] = partial(blob.plan, blobs)
     return plans
+
+
+async def _cosmos_plans(stack: AsyncExitStack, ways: AzureConnections, max_ru: int | None) -> dict[str, Plan]:
+    """Return one plan, or two where the data keys lie in an account of their own."""
+    with explained(ways.cosmos.setting, "the account"):
+        database = await stack.enter_async_context(open_cosmos(ways.cosmos))
+    if ways.cosmos_keys is ways.cosmos:
+        return {ways.cosmos.setting: partial(cosmos.plan, database, max_ru=max_ru)}
+    with explained(ways.cosmos_keys.setting, "the data keys' account"):
+        keys = await stack.enter_async_context(open_cosmos(ways.cosmos_keys))
+    return {
+        ways.cosmos.setting: partial(cosmos.plan, database, max_ru=max_ru, with_keys=False),
+        ways.cosmos_keys.setting: partial(cosmos.plan_keys, keys, max_ru=max_ru),
+    }
 
 
 async def _planned(plans: dict[str, Plan]) -> dict[str, Sequence[Change]]:

@@ -1,8 +1,9 @@
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
 from zekt_common.adapters.cosmos_client import CosmosConnection
+from zekt_common.adapters.cosmos_topology import KEYS
 from zekt_common.adapters.master_key_settings import MasterKeySettings
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_common.envelope import Event, NewEvent
@@ -97,6 +99,25 @@ async def test_the_services_of_a_process_share_one_client_of_each_kind(azure: Az
 
 async def _is(value: bool) -> bool:  # noqa: FBT001 - a condition
     return value
+
+
+async def test_data_keys_in_an_account_of_their_own_are_asked_for_there(azure: Azure) -> None:
+    async with cosmos.serving() as account:
+        apart = {"cosmos_keys_endpoint": account.url, "cosmos_keys_key": account.key}
+        with pytest.raises(BackendUnavailable, match=r"has no container keys: run `zekt provision`"):
+            await AsyncExitStack().enter_async_context(opened(azure, **apart))
+        way = CosmosConnection(endpoint=account.url, key=account.key)
+        async with open_provisioned(way) as database, opened(azure, **apart) as backend:
+            await backend.keys.data_key(7)
+            assert await database.container(KEYS).read("7", "7") is not None
+            account.faults.add("error", status=403, count=None)
+            await until(
+                partial(_says, backend, "ZEKT_COSMOS_KEYS_ENDPOINT: keys forbids this: check ZEKT_COSMOS_KEYS_KEY")
+            )
+
+
+async def _says(backend: Backend, trouble: str) -> bool:
+    return (await backend.check()).detail.startswith(trouble)
 
 
 @pytest.mark.parametrize(

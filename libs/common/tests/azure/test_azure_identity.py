@@ -47,6 +47,7 @@ def ways(certificate: Certificate, credential: RecordingCredential, **endpoints:
     return AzureConnections(
         servicebus=dataclasses.replace(made.servicebus, ca_file=trust),
         cosmos=dataclasses.replace(made.cosmos, ca_file=trust),
+        cosmos_keys=dataclasses.replace(made.cosmos_keys, ca_file=trust),
         blob=dataclasses.replace(made.blob, ca_file=trust),
     )
 

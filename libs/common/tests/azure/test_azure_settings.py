@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from zekt_common.adapters.azure_connections import connected
 from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.backend_settings import BackendSettings
 from zekt_common.errors import SettingsError
@@ -15,6 +16,7 @@ KEYED = {
     "ZEKT_COSMOS_KEY": "c2VjcmV0LWM=",
     "ZEKT_BLOB_CONNECTION": BLOB,
 }
+APART = {"ZEKT_COSMOS_KEYS_ENDPOINT": "https://zekt-keys.documents.azure.com"}
 KEYLESS = {
     "ZEKT_SERVICEBUS_NAMESPACE": "zekt.servicebus.windows.net",
     "ZEKT_COSMOS_ENDPOINT": "https://zekt.documents.azure.com",
@@ -52,6 +54,33 @@ def test_keys_and_connection_strings_need_no_identity() -> None:
 def test_one_service_without_a_key_needs_an_identity(key: str, address: dict[str, str]) -> None:
     env = {name: value for name, value in KEYED.items() if name != key} | address
     assert AzureSettings.from_env(env).needs_identity
+
+
+def test_data_keys_lie_beside_the_rest_unless_an_account_of_their_own_is_named() -> None:
+    beside = connected(AzureSettings.from_env(KEYED), None)
+    assert beside.cosmos_keys is beside.cosmos
+    apart = connected(AzureSettings.from_env(KEYED | APART | {"ZEKT_COSMOS_KEYS_KEY": "c2VjcmV0LWs="}), None)
+    assert apart.cosmos_keys.endpoint == "https://zekt-keys.documents.azure.com"
+    assert (apart.cosmos_keys.key, apart.cosmos_keys.database) == ("c2VjcmV0LWs=", "zekt")
+
+
+def test_an_account_of_keys_without_a_key_needs_an_identity() -> None:
+    assert AzureSettings.from_env(KEYED | APART).needs_identity
+    assert not AzureSettings.from_env(KEYED | APART | {"ZEKT_COSMOS_KEYS_KEY": "c2VjcmV0LWs="}).needs_identity
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"ZEKT_COSMOS_KEYS_KEY": "c2VjcmV0"}, "ZEKT_COSMOS_KEYS_KEY is set, and ZEKT_COSMOS_KEYS_ENDPOINT is not"),
+        ({"ZEKT_COSMOS_KEYS_ENDPOINT": "http://127.0.0.1:1"}, "unless ZEKT_COSMOS_KEYS_KEY is set"),
+        ({**APART, "ZEKT_COSMOS_KEYS_KEY": "no key"}, "ZEKT_COSMOS_KEYS_KEY is not a key in base64"),
+        ({"ZEKT_COSMOS_KEYS_ENDPOINT": "https://zekt.documents.azure.com:443/"}, "is the account of ZEKT_COSMOS_ENDPO"),
+    ],
+)
+def test_an_unusable_account_of_keys_is_named(change: dict[str, str], says: str) -> None:
+    (problem,) = problems(KEYED | change)
+    assert says in problem
 
 
 def test_secrets_do_not_show() -> None:

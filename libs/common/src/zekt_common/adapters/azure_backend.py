@@ -36,6 +36,7 @@ from zekt_common.errors import BackendUnavailable
 
 MASTER_KEY: Final = f"{KEYVAULT_URL}, or {MASTER_KEY_FILE}"
 PROBE: Final = ("readiness", "probe")
+NO_ACCOUNT: Final = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class _Clients:
 
     connections: AzureConnections
     database: CosmosDatabase
+    keys: CosmosDatabase
     bus: ServiceBusBus
     blobs: BlobContainer
 
@@ -65,7 +67,8 @@ async def open_azure_backend(
         await asyncio.gather(
             clients.bus.open(_published_by(service)),
             *(_check_subscription(clients.connections.servicebus, each) for each in _consumed_by(service)),
-            *(_check_container(clients.database, name) for name in (events_of(service), views_of(service), KEYS)),
+            *(_check_container(clients.database, name) for name in (events_of(service), views_of(service))),
+            _check_container(clients.keys, KEYS),
         )
         await readiness.check()
         yield backend
@@ -78,6 +81,7 @@ async def _open_clients(settings: AzureSettings, clock: Clock) -> AsyncIterator[
         yield _Clients(
             connections=ways,
             database=await stack.enter_async_context(open_cosmos(ways.cosmos)),
+            keys=await stack.enter_async_context(open_cosmos(ways.cosmos_keys)),
             bus=await stack.enter_async_context(open_servicebus_bus(ways.servicebus, clock=clock)),
             blobs=await stack.enter_async_context(BlobContainer(ways.blob)),
         )
@@ -86,10 +90,12 @@ async def _open_clients(settings: AzureSettings, clock: Clock) -> AsyncIterator[
 def _compose(clients: _Clients, master: MasterKey, service: str, clock: Clock) -> tuple[Backend, AzureReadiness]:
     database = clients.database
     views = CosmosViews(database.container(views_of(service)))
-    keys = WrappedKeys(CosmosKeyRecords(database.container(KEYS)), master)
+    key_records = CosmosKeyRecords(clients.keys.container(KEYS))
+    keys = WrappedKeys(key_records, master)
     payloads = BlobPayloads(clients.blobs, keys, clock=clock)
     readiness = AzureReadiness(
         {
+            clients.keys.setting: lambda: key_records.find(NO_ACCOUNT),  # unless the next line asks that account
             COSMOS_ENDPOINT: lambda: views.get(*PROBE),
             clients.connections.servicebus.setting: lambda: _check_bus(clients.bus, service),
             clients.connections.blob.setting: clients.blobs.check,

@@ -13,6 +13,8 @@ SERVICEBUS_CONNECTION: Final = "ZEKT_SERVICEBUS_CONNECTION"
 SERVICEBUS_NAMESPACE: Final = "ZEKT_SERVICEBUS_NAMESPACE"
 COSMOS_ENDPOINT: Final = "ZEKT_COSMOS_ENDPOINT"
 COSMOS_KEY: Final = "ZEKT_COSMOS_KEY"
+COSMOS_KEYS_ENDPOINT: Final = "ZEKT_COSMOS_KEYS_ENDPOINT"
+COSMOS_KEYS_KEY: Final = "ZEKT_COSMOS_KEYS_KEY"
 COSMOS_DATABASE: Final = "ZEKT_COSMOS_DATABASE"
 BLOB_CONNECTION: Final = "ZEKT_BLOB_CONNECTION"
 BLOB_URL: Final = "ZEKT_BLOB_URL"
@@ -24,12 +26,17 @@ _DATABASE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
 @dataclass(frozen=True, kw_only=True)
 class AzureSettings:
-    """The endpoints of the three services, each with a key or connection string of its own, or by Entra ID without."""
+    """The endpoints of the three services, each with a key or connection string of its own, or by Entra ID without.
+
+    The data keys lie in the same Cosmos DB account as the rest, unless `cosmos_keys_endpoint` names another.
+    """
 
     servicebus_connection: str = field(default="", repr=False)
     servicebus_namespace: str = ""
     cosmos_endpoint: str
     cosmos_key: str = field(default="", repr=False)
+    cosmos_keys_endpoint: str = ""
+    cosmos_keys_key: str = field(default="", repr=False)
     cosmos_database: str = DATABASE
     blob_connection: str = field(default="", repr=False)
     blob_url: str = ""
@@ -44,6 +51,8 @@ class AzureSettings:
             servicebus_namespace=servicebus_namespace,
             cosmos_endpoint=reader.secure_url(COSMOS_ENDPOINT),
             cosmos_key=reader.optional(COSMOS_KEY) or "",
+            cosmos_keys_endpoint=reader.secure_url(COSMOS_KEYS_ENDPOINT, default=""),
+            cosmos_keys_key=reader.optional(COSMOS_KEYS_KEY) or "",
             cosmos_database=reader.text(COSMOS_DATABASE, default=DATABASE),
             blob_connection=blob_connection,
             blob_url=blob_url,
@@ -68,7 +77,8 @@ class AzureSettings:
     @property
     def needs_identity(self) -> bool:
         """Whether a service is to be entered by Entra ID."""
-        return not (self.servicebus_connection and self.cosmos_key and self.blob_connection)
+        keys_need = bool(self.cosmos_keys_endpoint) and not self.cosmos_keys_key
+        return keys_need or not (self.servicebus_connection and self.cosmos_key and self.blob_connection)
 
 
 def _one_of(reader: EnvironmentReader, connection: str, address: str) -> tuple[str, str]:
@@ -96,12 +106,22 @@ def _check_servicebus(reader: EnvironmentReader, settings: AzureSettings) -> Non
 
 
 def _check_cosmos(reader: EnvironmentReader, settings: AzureSettings) -> None:
-    if settings.cosmos_key and not _is_base64(settings.cosmos_key):
-        reader.reject(COSMOS_KEY, "is not a key in base64: copy it whole")
-    if settings.cosmos_endpoint.startswith("http://") and not settings.cosmos_key:
-        reader.reject(COSMOS_ENDPOINT, f"must be an https URL unless {COSMOS_KEY} is set: tokens need TLS")
+    _check_account(reader, (COSMOS_ENDPOINT, settings.cosmos_endpoint), (COSMOS_KEY, settings.cosmos_key))
+    apart = (COSMOS_KEYS_ENDPOINT, settings.cosmos_keys_endpoint), (COSMOS_KEYS_KEY, settings.cosmos_keys_key)
+    _check_account(reader, *apart)
+    if settings.cosmos_keys_key and not settings.cosmos_keys_endpoint:
+        reader.reject(COSMOS_KEYS_KEY, f"is set, and {COSMOS_KEYS_ENDPOINT} is not: say which account it opens")
+    if settings.cosmos_keys_endpoint and settings.cosmos_keys_endpoint == settings.cosmos_endpoint:
+        reader.reject(COSMOS_KEYS_ENDPOINT, f"is the account of {COSMOS_ENDPOINT}: leave it out, or name another")
     if not _DATABASE_NAME.fullmatch(settings.cosmos_database):
         reader.reject(COSMOS_DATABASE, "must be a name of letters, digits, dots, dashes and underscores")
+
+
+def _check_account(reader: EnvironmentReader, endpoint: tuple[str, str], key: tuple[str, str]) -> None:
+    if key[1] and not _is_base64(key[1]):
+        reader.reject(key[0], "is not a key in base64: copy it whole")
+    if endpoint[1].startswith("http://") and not key[1]:
+        reader.reject(endpoint[0], f"must be an https URL unless {key[0]} is set: tokens need TLS")
 
 
 def _check_blob(reader: EnvironmentReader, settings: AzureSettings) -> None:

@@ -9,7 +9,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.cosmos.aio import CosmosClient, DatabaseProxy
 
 from zekt_common.adapters.cosmos_container import CosmosContainer
-from zekt_common.adapters.cosmos_errors import translated
+from zekt_common.adapters.cosmos_errors import SETTING, translated
 from zekt_common.adapters.sharing import shared
 
 DATABASE: Final = "zekt"
@@ -21,7 +21,7 @@ ANSWERS_WITHIN_S: Final = 20
 class CosmosConnection:
     """The way to the database: an endpoint with its key, or with a credential that gives tokens for it.
 
-    `ca_file` is trusted in place of the system's authorities.
+    `ca_file` is trusted in place of the system's authorities; `setting` names the endpoint in errors.
     """
 
     endpoint: str
@@ -29,20 +29,22 @@ class CosmosConnection:
     key: str = field(default="", repr=False)
     credential: AsyncTokenCredential | None = field(default=None, repr=False)
     ca_file: str | None = None
+    setting: str = SETTING
 
 
 class CosmosDatabase:
     """An open database."""
 
-    def __init__(self, client: CosmosClient, proxy: DatabaseProxy) -> None:
+    def __init__(self, client: CosmosClient, proxy: DatabaseProxy, setting: str = SETTING) -> None:
         self.client = client
         self.proxy = proxy
+        self.setting = setting
         self._containers: dict[str, CosmosContainer] = {}
 
     def container(self, name: str) -> CosmosContainer:
         """Return the container of this name; nothing is asked of the server yet."""
         if name not in self._containers:
-            self._containers[name] = CosmosContainer(name, self.proxy.get_container_client(name))
+            self._containers[name] = CosmosContainer(name, self.proxy.get_container_client(name), self.setting)
         return self._containers[name]
 
 
@@ -54,7 +56,7 @@ async def open_cosmos(connection: CosmosConnection) -> AsyncIterator[CosmosDatab
         BackendUnavailable: the account cannot be reached, or refuses us.
     """
     async with shared(connection, lambda: _opened(connection)) as client:
-        yield CosmosDatabase(client, client.get_database_client(connection.database))
+        yield CosmosDatabase(client, client.get_database_client(connection.database), connection.setting)
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ async def _opened(connection: CosmosConnection) -> AsyncIterator[CosmosClient]:
         **trust,
     )
     try:
-        with translated("the account"):
+        with translated("the account", connection.setting):
             await client.__aenter__()
         yield client
     finally:

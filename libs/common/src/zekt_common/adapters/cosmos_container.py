@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from azure.core import MatchConditions
 from azure.cosmos.aio import ContainerProxy
 
-from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, CosmosRefused, CosmosUnavailable, translated
+from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, SETTING, CosmosRefused, CosmosUnavailable, translated
 from zekt_common.telemetry.metrics import COSMOS_REQUEST_CHARGE
 
 ATTEMPTS: Final = 3
@@ -27,9 +27,10 @@ class CosmosContainer:
     condition puts a token of its own into the item and looks whose it is.
     """
 
-    def __init__(self, name: str, proxy: ContainerProxy) -> None:
+    def __init__(self, name: str, proxy: ContainerProxy, setting: str = SETTING) -> None:
         self.name = name
         self.proxy = proxy
+        self._setting = setting
 
     async def read(self, partition: str, id_: str) -> Item | None:
         """Return the item, or None."""
@@ -145,7 +146,7 @@ class CosmosContainer:
             self._charge(operation, float(headers.get("x-ms-request-charge") or 0))
 
         try:
-            with translated(self.name):
+            with translated(self.name, self._setting):
                 return await request(charge)
         except (CosmosRefused, CosmosUnavailable) as error:
             self._charge(operation, error.charge_ru)

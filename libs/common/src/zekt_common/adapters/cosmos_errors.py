@@ -21,8 +21,8 @@ TOO_LARGE: Final = 413
 THROTTLED: Final = 429
 
 _FORBIDDEN: Final = {
-    401: "refuses our key or token: check ZEKT_COSMOS_KEY, or the identity's data-plane role",
-    403: "forbids this: check ZEKT_COSMOS_KEY or the identity's data-plane role, the account's firewall and this clock",
+    401: "refuses our key or token: check {key}, or the identity's data-plane role",
+    403: "forbids this: check {key} or the identity's data-plane role, the account's firewall and this clock",
 }
 _TRANSIENT: Final = frozenset({408, 410, 449, 500, 502, 503, 504})
 
@@ -50,8 +50,8 @@ class CosmosForbids(CosmosUnavailable, BackendRefused):
 
 
 @contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Turn the SDK's errors into ours; `place` says what was asked, such as a container's name.
+def translated(place: str, setting: str = SETTING) -> Iterator[None]:
+    """Turn the SDK's errors into ours; `place` says what was asked, such as a container's name, `setting` of whom.
 
     Raises:
         CosmosRefused: a status about this request: absent, existing, changed, too large or malformed.
@@ -61,24 +61,27 @@ def translated(place: str) -> Iterator[None]:
     try:
         yield
     except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
-        raise _from_status(place, error) from None
+        raise _from_status(place, setting, error) from None
     except ClientAuthenticationError as error:
-        reason = f"{SETTING}: no token for Cosmos DB could be had ({type(error).__name__})"
+        reason = f"{setting}: no token for Cosmos DB could be had ({type(error).__name__})"
         raise CosmosForbids(reason, transient=False) from None
     except AzureError as error:
-        reason = f"{SETTING}: {place} cannot be reached ({type(error).__name__})"
+        reason = f"{setting}: {place} cannot be reached ({type(error).__name__})"
         raise CosmosUnavailable(reason, transient=True) from None
 
 
-def _from_status(place: str, error: CosmosHttpResponseError | CosmosBatchOperationError) -> StorageUnusable:
+def _from_status(
+    place: str, setting: str, error: CosmosHttpResponseError | CosmosBatchOperationError
+) -> StorageUnusable:
     status = int(error.status_code or 0)
     charge_ru = float((error.headers or {}).get("x-ms-request-charge") or 0)
     if status in _FORBIDDEN:
-        return CosmosForbids(f"{SETTING}: {place} {_FORBIDDEN[status]}", transient=False, charge_ru=charge_ru)
+        reason = _FORBIDDEN[status].format(key=setting.replace("ENDPOINT", "KEY"))
+        return CosmosForbids(f"{setting}: {place} {reason}", transient=False, charge_ru=charge_ru)
     if status == THROTTLED:
-        reason = f"{SETTING}: {place} is out of request units: raise the container's throughput"
+        reason = f"{setting}: {place} is out of request units: raise the container's throughput"
         return CosmosUnavailable(reason, transient=False, charge_ru=charge_ru)
     if status in _TRANSIENT or not status:
-        reason = f"{SETTING}: {place} cannot answer now (status {status})"
+        reason = f"{setting}: {place} cannot answer now (status {status})"
         return CosmosUnavailable(reason, transient=True, charge_ru=charge_ru)
     return CosmosRefused(status, f"{place} answered with status {status}", charge_ru=charge_ru)

@@ -35,8 +35,12 @@ def views_of(service: str) -> str:
 
 def definitions(services: tuple[str, ...]) -> tuple[ContainerDefinition, ...]:
     """Return every container that these services need."""
-    each = [definition for service in services for definition in (_events(service), _views(service))]
-    return (*each, ContainerDefinition(name=KEYS, partition_key="/id", indexing_policy=_indexed()))
+    return (*service_definitions(services), KEYS_DEFINITION)
+
+
+def service_definitions(services: tuple[str, ...]) -> tuple[ContainerDefinition, ...]:
+    """Return the containers of these services; that of the data keys may lie in another account."""
+    return tuple(definition for service in services for definition in (_events(service), _views(service)))
 
 
 def _events(service: str) -> ContainerDefinition:
@@ -67,3 +71,6 @@ def _indexed(*paths: str) -> dict[str, Any]:
         "includedPaths": [{"path": path} for path in paths],
         "excludedPaths": _NOTHING_ELSE,
     }
+
+
+KEYS_DEFINITION: Final = ContainerDefinition(name=KEYS, partition_key="/id", indexing_policy=_indexed())
