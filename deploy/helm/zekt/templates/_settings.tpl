@@ -1,14 +1,14 @@
 {{/* Takes $: the settings that all services share; what is empty is left out. */}}
 {{- define "zekt.sharedSettings" -}}
 {{- $values := .Values -}}
-ZEKT_BACKEND: {{ $values.backend }}
+ZEKT_BACKEND: {{ $values.backend | quote }}
 ZEKT_LOG_FORMAT: json
-ZEKT_PUBLIC_URL: {{ $values.publicUrl }}
+ZEKT_PUBLIC_URL: {{ $values.publicUrl | quote }}
 ZEKT_IDENTITY_URL: http://{{ include "zekt.name" (list . "identity-internal") }}:8079
 ZEKT_GITHUB_APP_ID: {{ $values.github.appId | int64 | quote }}
-ZEKT_GITHUB_API_URL: {{ $values.github.apiUrl }}
-ZEKT_GITHUB_OIDC_ISSUER: {{ $values.github.oidcIssuer }}
-ZEKT_GITHUB_OIDC_AUDIENCE: {{ $values.github.oidcAudience }}
+ZEKT_GITHUB_API_URL: {{ $values.github.apiUrl | quote }}
+ZEKT_GITHUB_OIDC_ISSUER: {{ $values.github.oidcIssuer | quote }}
+ZEKT_GITHUB_OIDC_AUDIENCE: {{ $values.github.oidcAudience | quote }}
 ZEKT_GITHUB_OAUTH_CLIENT_ID: {{ $values.github.oauthClientId | quote }}
 {{- $operators := list }}
 {{- range $values.operators }}{{ $operators = append $operators (int64 .) }}{{ end }}
@@ -28,7 +28,7 @@ REQUESTS_CA_BUNDLE: /etc/zekt/trust/{{ $values.trustedCertificates.key }}
 ZEKT_SERVICEBUS_NAMESPACE: {{ .Values.azure.servicebusNamespace | quote }}
 ZEKT_COSMOS_ENDPOINT: {{ .Values.azure.cosmosEndpoint | quote }}
 ZEKT_COSMOS_KEYS_ENDPOINT: {{ .Values.azure.cosmosKeysEndpoint | quote }}
-ZEKT_COSMOS_DATABASE: {{ .Values.azure.cosmosDatabase }}
+ZEKT_COSMOS_DATABASE: {{ .Values.azure.cosmosDatabase | quote }}
 ZEKT_BLOB_URL: {{ .Values.azure.blobUrl | quote }}
 {{- end }}
 {{- end -}}
@@ -37,8 +37,8 @@ ZEKT_BLOB_URL: {{ .Values.azure.blobUrl | quote }}
 {{- define "zekt.trustSettings" -}}
 {{- if eq .Values.backend "azure" }}
 ZEKT_KEYVAULT_URL: {{ .Values.azure.keyVaultUrl | quote }}
-ZEKT_ENTRA_TENANT_ID: {{ .Values.entra.tenantId }}
-ZEKT_ENTRA_AUDIENCE: {{ .Values.entra.audience }}
+ZEKT_ENTRA_TENANT_ID: {{ .Values.entra.tenantId | quote }}
+ZEKT_ENTRA_AUDIENCE: {{ .Values.entra.audience | quote }}
 ZEKT_ENTRA_AUTHORITY: {{ .Values.entra.authority | quote }}
 {{- end }}
 {{- end -}}
