@@ -105,6 +105,18 @@ def test_another_master_key_is_refused_in_one_line(zekt: Zekt, data_dir: Path, t
     assert other.read_bytes() == bytes(32)
 
 
+def test_keys_move_from_one_master_key_to_another(zekt: Zekt, data_dir: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.key"
+    other.touch(0o600)
+    other.write_bytes(bytes(32))
+    where = {"ZEKT_DATA_DIR": str(data_dir), "ZEKT_MASTER_KEY_FILE": str(other)}
+    assert told(zekt, "rotate", "--from-file", str(data_dir / "master.key"), **where)["rewrapped"] == 3
+    (data_dir / "master.key").unlink()
+    found = told(zekt, "status", **where)
+    assert (found["wrapped"], found["underOthers"]) == (3, {})
+    assert other.read_bytes() == bytes(32)
+
+
 def test_a_vault_out_of_reach_is_named(zekt: Zekt, data_dir: Path, unused_tcp_port: int) -> None:
     url = f"https://127.0.0.1:{unused_tcp_port}"
     ended = zekt("keys", "rotate", ZEKT_DATA_DIR=str(data_dir), ZEKT_KEYVAULT_URL=url)

@@ -19,6 +19,7 @@ from zekt_common.adapters.key_rotation import SETTLES_WITHIN, retire, rotate, st
 from zekt_common.adapters.key_wrapping import KeyRecords, MasterKey, WrappedKey, WrongMasterKey
 from zekt_common.adapters.keyvault_master_key import open_vault_key
 from zekt_common.adapters.master_key_file import FileMasterKey, ensure_key_file
+from zekt_common.adapters.master_key_succession import SucceedingMasterKey
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeyRecords
 from zekt_common.adapters.wrapped_keys import WrappedKeys
@@ -184,6 +185,19 @@ async def test_another_master_key_is_refused_and_left_as_it_is(tmp_path: Path) -
         with pytest.raises(WrongMasterKey, match="was written under another master key"):
             await rotate(stored.records, other)
         assert len(await other.generations()) == 1
+
+
+async def test_keys_move_from_a_file_to_a_vault(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        before = Stored(await _in_sqlite(stack, tmp_path), await _file(tmp_path))
+        made = await secrets_of(before.keys(), range(5))
+        after = Stored(before.records, await _vault(stack, tmp_path))
+        both = SucceedingMasterKey(after.master, before.master)
+        done = await rotate(before.records, both, adds=False)
+        assert (done.rewrapped, done.unopened, done.under_others) == (5, 0, {})
+        assert done.generation == await after.generation()
+        assert (await rotate(before.records, both, adds=False)).rewrapped == 0
+        assert await secrets_of(after.keys(), range(5)) == made
 
 
 async def test_a_generation_is_dropped_once_nothing_is_wrapped_under_it(stored: Stored) -> None:

@@ -13,6 +13,8 @@ from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.key_store import KeyStore, open_key_store, read_settings
 from zekt_cli.output import print_json
 from zekt_common.adapters.key_rotation import Retirement, Rotation, Standing, retire, rotate, standing
+from zekt_common.adapters.master_key_file import FileMasterKey
+from zekt_common.adapters.master_key_succession import SucceedingMasterKey
 from zekt_common.clock import utc_now
 from zekt_common.errors import BackendRefused, BackendUnavailable, SettingsError, ZektError
 
@@ -41,15 +43,27 @@ def status_command(*, data_dir: Path, as_json: bool) -> None:
 
 @command.command("rotate")
 @click.option("--rewrap-only", is_flag=True, help="Make no new generation: use the newest everywhere.")
+@click.option(
+    "--from-file",
+    "former",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Move from the master key in this file to the one in the settings; only with the suite stopped.",
+)
 @options.data_dir
 @options.as_json
-def rotate_command(*, rewrap_only: bool, data_dir: Path, as_json: bool) -> None:
+def rotate_command(*, rewrap_only: bool, former: Path | None, data_dir: Path, as_json: bool) -> None:
     """Make a new generation of the master key, and wrap every data key under it.
 
     A rotation that was cut short, or a generation that came about otherwise, is gone on with before another is made.
     Exit 1 when data keys were found that do not open.
     """
-    done = _with_keys(data_dir, lambda store: rotate(store.records, store.master, adds=not rewrap_only))
+    rewrap_only = rewrap_only or former is not None
+
+    def work(store: KeyStore) -> Awaitable[Rotation]:
+        master = store.master if former is None else SucceedingMasterKey(store.master, FileMasterKey(former))
+        return rotate(store.records, master, adds=not rewrap_only)
+
+    done = _with_keys(data_dir, work)
     if as_json:
         print_json(done)
     else:
