@@ -30,7 +30,7 @@ class EntraTokens:
     """The tokens of this process. `acquire` blocks, and raises ServiceTokenUnavailable.
 
     A token is renewed behind its users' backs in its last five minutes. Nobody waits longer than 10 s, and after a
-    failure Entra ID is left alone for as long as it says.
+    failure Entra ID is left alone for as long as it says, as for 5 s after a token however short its life.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class EntraTokens:
             asked_at = self._monotonic()
             self._kept = await asyncio.to_thread(self._acquire)
             self._expires_at = asked_at + self._kept.life_s
+            self._not_before = asked_at + AGAIN_S
             self._failure = None
             log.info("service_token_acquired", life_s=int(self._kept.life_s))
         except ServiceTokenUnavailable as failure:
