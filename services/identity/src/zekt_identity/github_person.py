@@ -9,6 +9,7 @@ import msgspec
 
 from zekt_identity.auditor import Auditor
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, classify
+from zekt_identity.github_pauses import GitHubPauses
 from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
 
 TIMEOUT_S: Final = 10.0
@@ -34,6 +35,7 @@ class GitHubAsPerson:
         self._auditor = auditor
         self._api_url = api_url
         self._calls = asyncio.Semaphore(CONCURRENT_CALLS)
+        self._pauses = GitHubPauses()
 
     async def get(self, account_id: int, path: str, kind: type[Answer], *, purpose: str) -> Answer:
         """Return what GitHub shows the person.
@@ -62,23 +64,22 @@ class GitHubAsPerson:
             caller=CALLER, origin=CALLER, kind="user", purpose=purpose, token=token, account_id=account_id
         )
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
-        try:
-            return await self._answer(method, self._api_url + path, headers, body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise GitHubUnavailable(f"GitHub cannot be reached: {type(error).__name__}") from error
+        async with self._calls:
+            with self._pauses.calling(account_id):
+                return await self._answer(method, self._api_url + path, headers, body)
 
     async def _answer(self, method: str, url: str, headers: dict[str, str], body: Any) -> bytes:
         timeout, sent = aiohttp.ClientTimeout(total=TIMEOUT_S), None if body is None else msgspec.json.encode(body)
-        async with (
-            self._calls,
-            self._http.request(
+        try:
+            async with self._http.request(
                 method, url, headers=headers, data=sent, timeout=timeout, allow_redirects=False
-            ) as response,
-        ):
-            content = await _read(response)
-            if response.status >= _REFUSED_FROM:
-                raise _refusal(response, content)
-            return content
+            ) as response:
+                content = await _read(response)
+                if response.status >= _REFUSED_FROM:
+                    raise _refusal(response, content)
+                return content
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise GitHubUnavailable(f"GitHub cannot be reached: {type(error).__name__}") from error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
