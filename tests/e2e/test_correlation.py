@@ -11,7 +11,7 @@ from tests.e2e.catalogs import CONSUMERS, PROVIDER, WORKFLOW, catalog
 from tests.e2e.engines import in_four_processes, in_one_process, on_azure, on_both_engines
 from tests.e2e.messages import ARRIVES_WITHIN_S, Received, post_message, received
 from tests.e2e.suite import Suite, running_suite
-from zekt_ingress.signatures import repository_secret
+from zekt_common.auth.webhook_secrets import repository_secret
 from zekt_sandbox import GitHubSandbox
 
 PLAIN, MESSAGE = "zekt-workflow-completed", "deployment"
