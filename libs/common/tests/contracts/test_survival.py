@@ -43,9 +43,10 @@ async def all_events(backend: Backend) -> list[Envelope]:
 
 
 async def all_messages(receiver: Receiver) -> list[str]:
-    """Receive until nothing comes any more; what is completed at once cannot come again."""
+    """Receive until nothing is left; what is completed at once cannot come again."""
     received: list[str] = []
-    while messages := await receiver.receive(1000, timeout_s=RECEIVES_WITHIN_S):
+    while await receiver.backlog():
+        messages = await receiver.receive(1000, timeout_s=RECEIVES_WITHIN_S)
         received += [message.message_id for message in messages]
         await asyncio.gather(*(receiver.complete(message) for message in messages))
     return received
