@@ -23,6 +23,7 @@ class Names:
         self._room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._repositories: dict[str, KnownRepository] = {}
         self._accounts: dict[str, int] = {}
+        self._given: set[str] = set()
         self.problems: list[DocumentProblem] = []
 
     async def learn(self, document: CatalogDocument) -> None:
@@ -35,6 +36,7 @@ class Names:
         for account in document.accounts:
             if account.account_id is not None:
                 self._accounts[account.login.lower()] = account.account_id
+                self._given.add(account.login.lower())
         await self._learn_repositories(document.repositories)
         for path, name in _referenced_repositories(document):
             await self._learn_referenced(path, name)
@@ -77,9 +79,12 @@ class Names:
         )
 
     async def _note_repository(self, index: int, entry: RepositoryEntry, found: FoundRepository) -> None:
-        owner = _owner(entry.repository)
-        await self._learn_account(f"repositories[{index}].repository", owner)
-        if owner in self._accounts:
+        owner, path = _owner(entry.repository), f"repositories[{index}].repository"
+        await self._learn_account(path, owner)
+        if self._is_elsewhere(owner, found):
+            advice = f"{entry.repository} belongs to another account at GitHub than others below {owner}."
+            self._unknown(path, "repository_elsewhere", f"{advice} List it by its present name.")
+        elif owner in self._accounts:
             repository = Repository(
                 repository_id=found.repository_id,
                 repository=entry.repository,
@@ -88,6 +93,11 @@ class Names:
             )
             known = KnownRepository(account_id=self._accounts[owner], repository=repository)
             self._repositories[entry.repository.lower()] = known
+
+    def _is_elsewhere(self, owner: str, found: FoundRepository) -> bool:
+        """Return whether it was handed on: GitHub sends its former names on to whoever has it now."""
+        told = found.account_id is not None and owner not in self._given
+        return told and self._accounts.get(owner) != found.account_id
 
     async def _learn_referenced(self, path: str, full_name: str) -> None:
         if full_name.lower() in self._repositories:
