@@ -238,6 +238,21 @@ async def test_nothing_is_dropped_while_a_key_names_no_generation(tmp_path: Path
         assert (done.retired, done.kept) == ([], {"": 1})
 
 
+async def test_nothing_is_dropped_while_a_key_names_a_generation_by_another_name(tmp_path: Path) -> None:
+    """A vault that has moved calls its versions otherwise, and opens what was wrapped before by them."""
+    async with AsyncExitStack() as stack:
+        records, master = await _in_sqlite(stack, tmp_path), await _vault(stack, tmp_path)
+        made = await WrappedKeys(records, master).data_key(7)
+        record = await records.find(7)
+        assert record is not None
+        elsewhere = f"https://moved.vault.azure.net/keys/{KEY}/{record.generation.rpartition('/')[2]}"
+        assert await records.replace(record, msgspec.structs.replace(record, generation=elsewhere))
+        await master.renew()
+        done = await retire(records, master, now=utc_now() + SETTLES_WITHIN)
+        assert (done.retired, done.kept) == ([], {elsewhere: 1})
+        assert await WrappedKeys(records, master).data_key(7) == made
+
+
 async def test_no_file_holds_a_key_as_it_was_wrapped_before(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         stored = Stored(await _in_sqlite(stack, tmp_path), await _file(tmp_path))

@@ -104,8 +104,8 @@ async def retire(
     settles_at = newest.since + settles_within
     if older and now < settles_at:
         return Retirement(newest.name, [], kept, settles_at)
-    unnamed = "" in counts  # they may be under any
-    retired = [] if unnamed else [each.name for each in older if each.name not in counts]
+    strange = counts.keys() - {newest.name, *(each.name for each in older)}  # they may be under any
+    retired = [] if strange else [each.name for each in older if each.name not in counts]
     if retired:
         await master.retire(retired)
     return Retirement(newest.name, retired, kept)
