@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.auth.authorisation import CALLER, Caller, NotOwner, check_owner
+from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE
 from zekt_common.auth.authorisation_log import (
     ACCESS_SCHEMAS,
     REFUSALS_PER_MINUTE,
@@ -204,6 +205,15 @@ async def test_refusals_are_noted_once_a_minute_with_who_it_was(guarded: Guarded
     assert noted == {(str(BOB), "POST /operate", "role_missing"), ("unknown", "POST /operate", "token_refused")}
     assert len(await guarded.events(CallerRefused)) <= 4  # the minute may have ended in between
     assert await guarded.events(ActionOrdered) == []
+
+
+async def test_a_person_orders_at_a_bounded_rate_and_an_operator_as_they_need(guarded: Guarded) -> None:
+    answers = [await guarded.call("/own", guarded.session(BOB)) for _ in range(ORDERS_AT_ONCE + 5)]
+    refused = [answer for answer in answers if answer == (429, "too_many_orders")]
+    assert 1 <= len(refused) <= 5  # the bucket fills meanwhile
+    assert answers[:ORDERS_AT_ONCE] == [(200, str(BOB))] * ORDERS_AT_ONCE
+    assert len(await guarded.events(ActionOrdered)) == len(answers) - len(refused)
+    assert {await guarded.call("/own", guarded.session(ADA)) for _ in range(ORDERS_AT_ONCE + 5)} == {(200, str(ADA))}
 
 
 async def test_a_flood_of_refusals_is_cut_short(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sessions as identity gives them out, and the key set by which everybody recognises them."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -19,6 +20,7 @@ from zekt_identity.session import SESSION_LIFE, Begin, End, SignInMethod, decide
 
 TOKEN_LIFE: Final = timedelta(hours=1)
 LOOK_AGAIN_S: Final = 1.0
+BETWEEN_LOOKS_S: Final = 0.1
 _PAGE: Final = 1000
 
 
@@ -33,6 +35,8 @@ class Sessions:
         self._clock = clock
         self._known = SessionKeySet(keys=[])
         self._looked_at = float("-inf")
+        self._changes = 0
+        self._looking = asyncio.Lock()
 
     async def begin(self, session_id: str, account_id: int, *, origin: str, method: SignInMethod) -> str:
         """Store that the session begins and return its first token.
@@ -67,17 +71,31 @@ class Sessions:
         self.look_again()
 
     def look_again(self) -> None:
-        """Forget what is known of keys and ends: something of it has changed."""
+        """Forget what is known of keys and ends: something has changed, which a look under way may have missed."""
+        self._changes += 1
         self._looked_at = float("-inf")
 
     async def key_set(self, key_id: str = "", /) -> SessionKeySet:
-        """Return the keys and what has ended, at most a second old, or with a key of this id if there is one."""
-        is_known = not key_id or any(key.kid == key_id for key in self._known.keys)
-        if time.monotonic() - self._looked_at > LOOK_AGAIN_S or not is_known:
-            looked_at = time.monotonic()
-            self._known = await self._look()
-            self._looked_at = looked_at
+        """Return the keys and what has ended, at most a second old, or with a key of this id if there is one.
+
+        However many ask at once, one looks; for ids that nobody knows ten times a second, and they wait for it.
+        """
+        asked_at = time.monotonic()
+        if self._wants_look(key_id, asked_at):
+            async with self._looking:
+                if self._wants_look(key_id, asked_at):
+                    await asyncio.sleep(self._looked_at + BETWEEN_LOOKS_S - time.monotonic())
+                    await self._look_anew()
         return self._known
+
+    def _wants_look(self, key_id: str, asked_at: float) -> bool:
+        is_known = not key_id or any(key.kid == key_id for key in self._known.keys)
+        return asked_at - self._looked_at > LOOK_AGAIN_S or (not is_known and self._looked_at < asked_at)
+
+    async def _look_anew(self) -> None:
+        changes, began = self._changes, time.monotonic()
+        self._known = await self._look()
+        self._looked_at = began if changes == self._changes else float("-inf")
 
     async def _look(self) -> SessionKeySet:
         keys = await self._ring.public_keys(self._clock())

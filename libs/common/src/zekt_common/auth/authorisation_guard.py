@@ -6,13 +6,16 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from zekt_common.auth.authorisation import CALLER, Authorisation
+from zekt_common.auth.authorisation import CALLER, Authorisation, Caller
 from zekt_common.auth.authorisation_log import UNKNOWN, AuthorisationLog
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import OPERATORS_OWN
 from zekt_common.kit.errors import Refusal
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Handler, Route
 
+ORDERS_PER_S: Final = 1 / 6
+ORDERS_AT_ONCE: Final = 30
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _NOTED: Final = frozenset({401, 403})
 
@@ -23,6 +26,7 @@ class Guard:
     def __init__(self, authorisation: Callable[[], Authorisation], log: AuthorisationLog | None) -> None:
         self._authorisation = authorisation
         self._log = log
+        self._orders = RateLimit(per_s=ORDERS_PER_S, burst=ORDERS_AT_ONCE)
 
     def before(self, route: Route) -> Route:
         """Return the route as it is, or guarded if the host is to look at who calls."""
@@ -36,14 +40,22 @@ class Guard:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 caller = await self._authorisation().admit(route.requires, request)
-                if self._log is not None and route.method not in _SAFE_METHODS:
-                    await self._log.ordered(actor=caller.actor, origin=origin_of(request), route=name)
+                if route.method not in _SAFE_METHODS:
+                    await self._order(request, name, caller)
                 return await route.handler(request)
             except Refusal as refusal:
                 await self._note(request, name, refusal)
                 raise
 
         return handle
+
+    async def _order(self, request: web.Request, route: str, caller: Caller) -> None:
+        """Store what was ordered; a person, who may be anybody, orders at a bounded rate."""
+        if not caller.is_operator and (wait_s := self._orders.wait_s(caller.actor)):
+            detail = f"Too many changes in a short time: wait {wait_s} s."
+            raise Refusal(429, "too_many_orders", detail, headers={"Retry-After": str(wait_s)})
+        if self._log is not None:
+            await self._log.ordered(actor=caller.actor, origin=origin_of(request), route=route)
 
     async def _note(self, request: web.Request, route: str, refusal: Refusal) -> None:
         if self._log is None or refusal.status not in _NOTED:
