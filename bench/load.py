@@ -1,6 +1,8 @@
 """A load generator light enough for one core: raw keep-alive connections, prepared requests, measured latencies."""
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import time
 from collections import Counter
@@ -80,6 +82,17 @@ def _content_length(head: bytes) -> int:
     return int(lowered[start + len(CONTENT_LENGTH) :].split(b"\r\n", 1)[0]) if start >= 0 else 0
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector still: its pauses over tens of thousands of requests would count as the server's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 class _ClosedConnection(_Connection):
     """A connection that sends its next request within the call that brought the last answer."""
 
@@ -119,9 +132,10 @@ async def closed_loop(port: int, requests: Iterator[bytes], *, count: int, conne
         _, connection = await loop.create_connection(lambda: _ClosedConnection(result, shared), "127.0.0.1", port)
         await connection.done
 
-    started = result.started = time.perf_counter()
-    await asyncio.gather(*(exchange() for _ in range(connections)))
-    result.elapsed_s = time.perf_counter() - started
+    with _uncollected():
+        started = result.started = time.perf_counter()
+        await asyncio.gather(*(exchange() for _ in range(connections)))
+        result.elapsed_s = time.perf_counter() - started
     return result
 
 
@@ -141,15 +155,16 @@ async def open_loop(
         await connection.exchange(request, due)
         idle.put_nowait(connection)
 
-    started = result.started = time.perf_counter()
     sending = []
-    for number in range(int(rate * duration_s)):
-        due = started + number / rate
-        if (early := due - time.perf_counter()) > 0:
-            await asyncio.sleep(early)
-        sending.append(asyncio.create_task(send(next(requests), due)))
-    await asyncio.gather(*sending)
-    result.elapsed_s = time.perf_counter() - started
+    with _uncollected():
+        started = result.started = time.perf_counter()
+        for number in range(int(rate * duration_s)):
+            due = started + number / rate
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            sending.append(asyncio.create_task(send(next(requests), due)))
+        await asyncio.gather(*sending)
+        result.elapsed_s = time.perf_counter() - started
     while not idle.empty():
         idle.get_nowait().close()
     return result
