@@ -18,13 +18,14 @@ import uvloop
 from bench.disk import fdatasync_ms
 from bench.load import LoadResult, open_loop
 from bench.processes import cpu_s, free_port, process, wait_until_answering
+from bench.steal import Steal
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, TOKENS_INSTALLATION, InstallationToken
 
 INSTALLATIONS, REPOSITORIES_EACH = 20, 10
 CALLERS = (("dispatcher", "dispatch"), ("router", "catalog"))
-RATE, DURATION_S, ROUNDS, WARM_UP_S = 1000, 30, 3, 3
+RATE, DURATION_S, ROUNDS, WARM_UP_S = 1000, 30, 5, 3
 MINUTE_S = 60
 AUDITED = "dev.zekt.audit.token-given"
 
@@ -99,20 +100,22 @@ def measure(running: Identity) -> dict[str, Any]:
     requests = LookUps(running)
     uvloop.run(open_loop(running.port, requests, rate=RATE, duration_s=WARM_UP_S))
     time.sleep((MINUTE_S - DURATION_S / 4 - time.time()) % MINUTE_S)
-    used, noted = cpu_s(running.pid), asyncio.run(_noted(running))
+    used, noted, steal = cpu_s(running.pid), asyncio.run(_noted(running)), Steal()
     result = uvloop.run(open_loop(running.port, requests, rate=RATE, duration_s=DURATION_S))
+    stolen = steal.percent()
     assert set(result.statuses) == {200}, result.statuses
     spent = [now - used.get(pid, 0.0) for pid, now in cpu_s(running.pid).items()]
     audited = asyncio.run(_noted(running)) - noted
     assert audited >= INSTALLATIONS * len(CALLERS), "a new minute is noted anew"
     return _figures(result) | {
         "audit events": audited,
+        "steal %": stolen,
         "cpu us/look-up": [round(each / (RATE * DURATION_S) * 1e6) for each in spent],
     }
 
 
 def run() -> dict[str, Any]:
-    """Measure three times, each on fresh data, with the disk's own time before and after."""
+    """Measure five times, each on fresh data, with the disk's own time before and after."""
     results: dict[str, Any] = {}
     for number in range(1, ROUNDS + 1):
         with tempfile.TemporaryDirectory() as name, identity(Path(name)) as running:
