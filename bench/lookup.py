@@ -25,7 +25,7 @@ from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, TOKENS_INST
 
 INSTALLATIONS, REPOSITORIES_EACH = 20, 10
 CALLERS = (("dispatcher", "dispatch"), ("router", "catalog"))
-RATE, DURATION_S, ROUNDS, WARM_UP_S = 1000, 30, 5, 3
+RATE, DURATION_S, ROUNDS, WARM_UP_S = 1000, 30, 3, 3
 MINUTE_S = 60
 AUDITED = "dev.zekt.audit.token-given"
 
@@ -115,7 +115,7 @@ def measure(running: Identity) -> dict[str, Any]:
 
 
 def run() -> dict[str, Any]:
-    """Measure five times, each on fresh data, with the disk's own time before and after."""
+    """Measure three times, each on fresh data, with the disk's own time before and after."""
     results: dict[str, Any] = {}
     for number in range(1, ROUNDS + 1):
         with tempfile.TemporaryDirectory() as name, identity(Path(name)) as running:

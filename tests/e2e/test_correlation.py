@@ -29,11 +29,20 @@ def heard(*events: tuple[int, str]) -> Received:
     return Counter((consumer, str(run_id), event) for consumer in CONSUMERS for run_id, event in events)
 
 
+async def run_of_workflow(sandbox: GitHubSandbox) -> int:
+    """Have a run start and end, and return its id once ingress has acknowledged every webhook about it."""
+    run, deliveries = await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    assert {delivery.status_code for delivery in deliveries} == {202}, "a webhook was not taken in"
+    return run.id
+
+
 async def settled(sandbox: GitHubSandbox, *events: tuple[int, str]) -> Received:
     """Return what was received once these events and those of a later run, whose window closes last, have come."""
-    last, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches((len(events) + 1) * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
-    return received(sandbox) - heard((last.id, PLAIN))
+    last = await run_of_workflow(sandbox)
+    count = (len(events) + 1) * len(CONSUMERS)
+    all_came = await sandbox.wait_for_dispatches(count, timeout_s=ARRIVES_WITHIN_S)
+    assert all_came, f"missing: {heard(*events, (last, PLAIN)) - received(sandbox)}"
+    return received(sandbox) - heard((last, PLAIN))
 
 
 @in_one_process
@@ -121,12 +130,13 @@ async def around_a_window(suite: Suite, sandbox: GitHubSandbox) -> list[tuple[in
     before, within, late, plain = [await started(sandbox) for _ in range(4)]
     await post_message(suite, sandbox, before, {})
     for run in (before, within, late, plain):
-        await sandbox.complete_run(run)
+        deliveries = await sandbox.complete_run(run)
+        assert {delivery.status_code for delivery in deliveries} == {202}, "a webhook was not taken in"
     await post_message(suite, sandbox, within, {})
     passed = time.monotonic() + 1.5 * WINDOW_S
     others = []
     while time.monotonic() < passed:
-        others.append((await sandbox.run_workflow(PROVIDER, WORKFLOW))[0].id)
+        others.append(await run_of_workflow(sandbox))
     await post_message(suite, sandbox, late, {})
     expected = [(before, MESSAGE), (within, MESSAGE), (late, PLAIN), (late, MESSAGE), (plain, PLAIN)]
     return expected + [(other, PLAIN) for other in others]
