@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
 from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.adapters.sqlite_file import WriterLock
 from zekt_common.adapters.sqlite_group_commit import GroupCommit, Write
 from zekt_common.contracts.topology import DUPLICATE_WINDOW_S
 from zekt_common.envelope import Event, NewEvent, seal
@@ -48,13 +50,13 @@ async def test_64_settlements_share_few_commits(database: SqliteDatabase, monkey
     receiver = bus.subscribe("ingress", "router")
     first, second, third = [await receiver.receive(64, timeout_s=0) for _ in range(3)]
     batches: list[int] = []
-    commit = GroupCommit.commit
+    commit = GroupCommit.commit_now
 
-    def counting(commits: GroupCommit, submitted: Sequence[Write]) -> list[Any]:
+    def counting(commits: GroupCommit, submitted: Sequence[Write]) -> list[Any] | None:
         batches.append(len(submitted))
         return commit(commits, submitted)
 
-    monkeypatch.setattr(GroupCommit, "commit", counting)
+    monkeypatch.setattr(GroupCommit, "commit_now", counting)
     await asyncio.gather(
         *(receiver.complete(each) for each in first),
         *(receiver.retry(each, after_s=1) for each in second),
@@ -123,3 +125,31 @@ async def test_ten_thousand_waiting_messages_are_received_by_index(database: Sql
     received = [each for _ in range(100) for each in await receiver.receive(10, timeout_s=0)]
     assert [each.message_id for each in received] == [f"run/{n}@1" for n in range(1000)]
     assert loop.time() - began < 2
+
+
+async def test_a_process_that_stopped_while_it_committed_holds_up_the_bus_but_not_the_loop(
+    database: SqliteDatabase,
+) -> None:
+    bus, messages = SqliteBus(database), [message(1), message(2)]
+    with contextlib.closing(WriterLock(database.path)) as held_by_another:
+        held_by_another.acquire(wait=True)
+        publishing = [asyncio.create_task(bus.publish("ingress", [each])) for each in messages]
+        async with asyncio.timeout(1):
+            await asyncio.sleep(0.1)
+        assert not any(task.done() for task in publishing)
+    await asyncio.gather(*publishing)
+    received = await bus.subscribe("ingress", "router").receive(2, timeout_s=0)
+    assert [each.message_id for each in received] == [each.envelope.id for each in messages]
+
+
+async def test_what_waits_for_another_process_is_committed_before_the_file_closes(tmp_path: Path) -> None:
+    database = await SqliteDatabase.open(tmp_path / "bus.db", [BUS_TABLES], committer="loop")
+    with contextlib.closing(WriterLock(database.path)) as held_by_another:
+        held_by_another.acquire(wait=True)
+        publishing = asyncio.create_task(SqliteBus(database).publish("ingress", [message(1)]))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+    await publishing
+    await closing

@@ -84,9 +84,21 @@ class WriterLock:
         self._file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
 
     def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self.acquire(wait=True)
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self, *, wait: bool) -> bool:
+        """Take the lock, and tell whether it is ours: without waiting it may be somebody else's."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let the next one have it."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from zekt_common.adapters.sqlite_file import WriterLock, disconnect, translated
+from zekt_common.errors import StorageUnusable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,30 +70,48 @@ class GroupCommit:
 
         If the transaction fails, each write gets one of its own, so that none suffers for another.
         """
-        try:
-            with translated(self._path):
-                return self._transaction(writes)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong belongs to the callers, not to the writer
-            if len(writes) > 1:
-                return [result for write in writes for result in self.commit([write])]
-            return [error]
+        return self._in_turn(writes, wait=True) or []
+
+    def commit_now(self, writes: Sequence[Write]) -> list[Any] | None:
+        """Do as `commit` does, or nothing if that would have to wait for another writer: then return None."""
+        return self._in_turn(writes, wait=False)
 
     def close(self) -> None:
         """Close the connection."""
         self._lock.close()
         disconnect(self._path, self._connection)
 
+    def _in_turn(self, writes: Sequence[Write], *, wait: bool) -> list[Any] | None:
+        try:
+            with translated(self._path):
+                if not self._lock.acquire(wait=wait):
+                    return None
+        except StorageUnusable as error:
+            return [error for _ in writes]
+        try:
+            return self._commit(writes)
+        finally:
+            self._lock.release()
+
+    def _commit(self, writes: Sequence[Write]) -> list[Any]:
+        try:
+            with translated(self._path):
+                return self._transaction(writes)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong belongs to the callers, not to the writer
+            if len(writes) > 1:
+                return [result for write in writes for result in self._commit([write])]
+            return [error]
+
     def _transaction(self, writes: Sequence[Write]) -> list[Any]:
         self._sync(durable=any(write.durable for write in writes))
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                results = self._apply(writes)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = self._apply(writes)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise
         return results
 
     def _apply(self, writes: Sequence[Write]) -> list[Any]:

@@ -7,13 +7,15 @@ from zekt_common.adapters.sqlite_group_commit import GroupCommit, Settle, Submis
 from zekt_common.errors import StorageUnusable
 
 PATIENCE_S = 0.005
+LOOK_AGAIN_S = 0.001
 
 
 class LoopWriter:
     """Commits everything that was submitted in one turn of the loop together; what is patient waits for others.
 
-    Such a commit takes tens of microseconds, less than handing it to a thread and back. Durable writes are refused:
-    they would hold the loop up for as long as the disk takes.
+    Such a commit takes tens of microseconds, less than handing it to a thread and back. What would hold the loop up is
+    kept from it: durable writes are refused, and while another process commits, which may have been stopped at that
+    very moment, more writes gather.
     """
 
     def __init__(self, path: Path, commits: GroupCommit, settle: Settle) -> None:
@@ -41,13 +43,21 @@ class LoopWriter:
         """Commit what was submitted, then close the connection."""
         self._stopped = True
         self._commit()
+        while self._submitted:
+            await asyncio.sleep(LOOK_AGAIN_S)
         await asyncio.sleep(0)  # whoever awaits the last batch goes on first
         self._commits.close()
 
     def _commit(self) -> None:
-        submitted, self._submitted, self._is_due = self._submitted, [], False
+        self._is_due = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if submitted:
-            self._settle(submitted, self._commits.commit([submission.write for submission in submitted]))
+        if not self._submitted:
+            return
+        results = self._commits.commit_now([submission.write for submission in self._submitted])
+        if results is None:
+            self._timer = self._loop.call_later(LOOK_AGAIN_S, self._commit)
+            return
+        submitted, self._submitted = self._submitted, []
+        self._settle(submitted, results)
