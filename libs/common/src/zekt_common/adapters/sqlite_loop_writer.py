@@ -25,6 +25,8 @@ class LoopWriter:
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     def submit(self, submission: Submission) -> None:
         """Queue a write for the end of this turn; see `Writer`."""
@@ -33,6 +35,7 @@ class LoopWriter:
         if submission.write.durable:
             raise ValueError("a loop writer takes no durable writes: sync the file instead")
         self._submitted.append(submission)
+        self._is_idle.clear()
         if not submission.is_patient and not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._commit)
@@ -43,8 +46,7 @@ class LoopWriter:
         """Commit what was submitted, then close the connection."""
         self._stopped = True
         self._commit()
-        while self._submitted:
-            await asyncio.sleep(LOOK_AGAIN_S)
+        await self._is_idle.wait()
         await asyncio.sleep(0)  # whoever awaits the last batch goes on first
         self._commits.close()
 
@@ -61,3 +63,4 @@ class LoopWriter:
             return
         submitted, self._submitted = self._submitted, []
         self._settle(submitted, results)
+        self._is_idle.set()
