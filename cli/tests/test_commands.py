@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from cli.tests.conftest import Zekt
+from cli.tests.progress import eventually, is_idle, status_of
 from click.testing import CliRunner, Result
 
 from zekt_cli.__main__ import COMMANDS, main
@@ -162,7 +163,7 @@ def test_there_are_no_dead_letters(suite: DemoSuite) -> None:
 
 @pytest.mark.usefixtures("told")
 def test_a_rewind_publishes_again_and_nobody_is_dispatched_twice(suite: DemoSuite) -> None:
-    before = len(suite.github.dispatches())
+    before, published = len(suite.github.dispatches()), status_of(suite, "router")["relay"]["published"]
     found = answer(suite, "relay", "rewind", "--from", "2020-01-01")
     assert {"ingress", "router"} <= set(found["services"])
     assert answer(suite, "relay", "rewind", "--from", "2020-01-01", "--to", "router")["services"] == [
@@ -170,4 +171,6 @@ def test_a_rewind_publishes_again_and_nobody_is_dispatched_twice(suite: DemoSuit
         "identity",
     ]
     assert invoke(suite, "relay", "rewind", "--from", "yesterday").exit_code == 2
+    eventually(lambda: status_of(suite, "router")["relay"]["published"] >= 2 * published)
+    eventually(lambda: all(is_idle(suite, service) for service in ("ingress", "router", "dispatcher")))
     assert len(suite.github.dispatches()) == before

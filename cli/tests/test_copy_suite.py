@@ -1,14 +1,13 @@
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from cli.tests.conftest import Zekt, environment
+from cli.tests.progress import WITHIN_S, eventually, is_idle, status_of
 from cli.tests.test_provision import cosmos
 from libs.common.tests.azure.azurite import azurite_or_skip
 
@@ -23,7 +22,6 @@ from zekt_sandbox.azurite import Azurite
 
 STARTS_WITHIN_S = 60.0
 ENDS_WITHIN_S = 12.0
-WITHIN_S = 60.0
 PORTS = {"ZEKT_PORT": "0", "ZEKT_INTERNAL_PORT": "0", "ZEKT_SANDBOX_PORT": "0"}
 
 
@@ -71,23 +69,6 @@ def onboard_at_github(github: GitHub) -> None:
     github.onboard(PROVIDER, {LISTED: "Release", ".github/workflows/nightly.yml": "Nightly"})
     for consumer in CONSUMERS:
         github.onboard(consumer, {})
-
-
-def status_of(demo: DemoSuite, service: str) -> dict[str, Any]:
-    found: dict[str, Any] = demo.suite.request("GET", f"/api/operations/{service}/status").body
-    return found
-
-
-def is_idle(demo: DemoSuite, service: str) -> bool:
-    status = status_of(demo, service)
-    waiting = [each["backlog"] or each["in_flight"] for each in status["consumers"].values()]
-    return not any([*waiting, status.get("relay", {}).get("lag_s")])
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 @pytest.mark.slow

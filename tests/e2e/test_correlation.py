@@ -17,7 +17,7 @@ from zekt_sandbox import GitHubSandbox
 
 MASTER_KEY = b"m" * 32
 WINDOW_S = 2.0
-OUTAGE_S = 30
+BACKLOG_S = OUTAGE_S = 30
 
 
 async def started(sandbox: GitHubSandbox) -> int:
@@ -144,11 +144,14 @@ async def around_a_window(suite: Suite, sandbox: GitHubSandbox) -> list[Outcome]
     return expected
 
 
+@pytest.mark.slow
 @in_four_processes
 async def test_a_backlog_longer_than_the_window_changes_no_outcome(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog(mode="events+messages", window_s=WINDOW_S))
+    ends = time.monotonic() + BACKLOG_S
     with suite.held("router"):
         expected = await around_a_window(suite, sandbox)
+        assert not await sandbox.wait_for_dispatches(1, timeout_s=ends - time.monotonic())
     assert await settled(sandbox, *expected) == heard(*expected)
 
 

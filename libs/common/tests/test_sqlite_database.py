@@ -3,7 +3,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,27 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     opened = await SqliteDatabase.open(tmp_path / "numbers.db", [NUMBERS])
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def open_directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory that others may look into, where files are for everybody unless they are made otherwise."""
+    tmp_path.chmod(0o755)
+    before = os.umask(0o022)
+    yield tmp_path
+    os.umask(before)
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in directory.iterdir()}
+
+
+async def test_its_files_are_their_owners_alone_wherever_they_are(open_directory: Path) -> None:
+    database = await SqliteDatabase.open(open_directory / "numbers.db", [NUMBERS])
+    await database.write(insert, 1)
+    made = modes(open_directory)
+    await database.close()
+    assert made == dict.fromkeys(("numbers.db", "numbers.db-wal", "numbers.db-shm", "numbers.db.lock"), 0o600)
 
 
 async def test_concurrent_writes_share_commits(database: SqliteDatabase) -> None:

@@ -26,6 +26,7 @@ def disconnect(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _connect(path: Path, *, secure_delete: bool) -> sqlite3.Connection:
+    _create_private(path)
     connection = sqlite3.connect(
         path, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
     )
@@ -39,6 +40,12 @@ def _connect(path: Path, *, secure_delete: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _create_private(path: Path) -> None:
+    """Make a new file its owner's alone, and with it its log; one that is open would be unlocked by closing it here."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
