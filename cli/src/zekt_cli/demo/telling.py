@@ -62,7 +62,7 @@ class Narrator:
     def end(self, checks: int, took_s: float) -> None:
         """Say that everything held, and where to go on."""
         self.console.print(f"[bold green]All {checks} checks passed[/] in {took_s:.1f} s.")
-        self.console.print("[dim]Go on with:  zekt up --sandbox   and   docs/architecture.md[/]\n")
+        self.console.print("[dim]Go on with docs/first-steps.md, the same by hand, and docs/architecture.md[/]\n")
 
     def failed(self, why: str) -> None:
         """Name the check that failed."""
