@@ -144,16 +144,28 @@ def test_no_secret_of_anybody_is_in_a_file(name: str) -> None:
 
 @EVERYWHERE
 def test_compose_accepts_the_file(name: str) -> None:
-    command = [*_compose(), "-f", name, "config", "-q"]
-    asked = ASKED_FOR | {"ACCEPT_EULA": "Y", "MSSQL_SA_PASSWORD": "made up", "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    checked = subprocess.run(
-        [*command, "-f", name, "config", "-q"], cwd=ROOT, env=asked, capture_output=True, text=True, check=False
-    )
+    checked = _config(ROOT / name)
     assert checked.returncode == 0, checked.stderr
+
+
+@EVERYWHERE
+def test_compose_refuses_the_file_where_it_is_broken(name: str, tmp_path: Path) -> None:
+    broken = (ROOT / name).read_text().replace("\n    entrypoint:", "\n    entrypiont:")
+    (tmp_path / name).write_text(broken)
+    checked = _config(tmp_path / name)
+    assert checked.returncode != 0
+    assert "entrypiont" in checked.stdout + checked.stderr
 
 
 def _without(content: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: each for key, each in content.items() if key not in keys}
+
+
+def _config(path: Path) -> subprocess.CompletedProcess[str]:
+    """Let Compose read a file, with what `.env` gives it."""
+    asked = ASKED_FOR | {"ACCEPT_EULA": "Y", "MSSQL_SA_PASSWORD": "made up", "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    command = [*_compose(), "-f", path.name, "config", "-q"]
+    return subprocess.run(command, cwd=path.parent, env=asked, capture_output=True, text=True, check=False)
 
 
 def _compose() -> list[str]:
