@@ -25,14 +25,19 @@ IDS: Final = {
 TENANT: Final = "9a1f7bd4-0000-4000-8000-000000000001"
 AUDIENCE: Final = "9a1f7bd4-0000-4000-8000-000000000002"
 
-SITE: Final[Values] = {
+TRIAL: Final[Values] = {
     "publicUrl": "https://zekt.example.com",
     "github": {"appId": 12345678},
     "secrets": {"existing": "zekt-secrets"},
 }
+"""What everybody says, also where images were built and loaded by hand."""
+
+REGISTRY: Final[Values] = {"image": {"prefix": "registry.example.com/zekt"}}
+SITE: Final[Values] = {**TRIAL, **REGISTRY}
 """What every site says."""
 
 AZURE_SITE: Final[Values] = {
+    **REGISTRY,
     "publicUrl": "https://zekt.example.com",
     "github": {"appId": 12345678, "oauthClientId": "Iv1.0123456789abcdef"},
     "operators": [583231, 9919],
@@ -73,7 +78,6 @@ BY_KEYS: Final[Values] = {
 TRUST: Final[Values] = {"trustedCertificates": {"configMap": "zekt-authorities"}}
 DIGESTS: Final[Values] = {
     "image": {
-        "prefix": "registry.example.com/zekt",
         "digests": dict.fromkeys(("ingress", "identity", "router", "dispatcher", "cli"), f"sha256:{'0' * 64}"),
     },
     "telemetry": {"collector": {"image": f"registry.example.com/otel/collector@sha256:{'0' * 64}"}},
@@ -102,7 +106,7 @@ CHINA: Final[Values] = {
 
 CASES: Final[Mapping[str, tuple[str, Sequence[Values]]]] = {
     "default": ("values.yaml", [SITE]),
-    "dev": ("values-dev.yaml", [SITE]),
+    "dev": ("values-dev.yaml", [TRIAL]),
     "production": ("values-production.yaml", [AZURE_SITE]),
     "airgapped": ("values-airgapped.yaml", [SITE]),
     "production-by-keys": ("values-production.yaml", [AZURE_SITE, BY_KEYS, TRUST]),

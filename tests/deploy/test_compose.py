@@ -106,6 +106,14 @@ def test_what_is_ours_can_change_nothing_but_its_data(name: str) -> None:
 
 
 @EVERYWHERE
+def test_what_is_ours_is_pulled_from_nobody_unless_asked_to(name: str) -> None:
+    """The images' default name belongs to whoever registers it first."""
+    for service, each in composition(name)["services"].items():
+        if "ZEKT_IMAGES" in each["image"]:
+            assert each["pull_policy"] == "${ZEKT_PULL_POLICY:-never}", service
+
+
+@EVERYWHERE
 @EACH
 def test_a_service_is_ended_later_than_it_needs_for_ending_itself(name: str, service: str) -> None:
     assert composition(name)["services"][service]["stop_grace_period"] == "15s"

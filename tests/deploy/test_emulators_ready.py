@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,11 +24,12 @@ async def emulators() -> AsyncIterator[TestServer]:
     app = web.Application()
     for path, status in (("/health", 200), ("/ill", 503), ("/unknown-caller", 403)):
         app.router.add_get(path, _answering(status))
-    async with TestServer(app) as server:
+    server = TestServer(app)
+    async with server:
         yield server
 
 
-def _answering(status: int) -> Any:
+def _answering(status: int) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status)
 

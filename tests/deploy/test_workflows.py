@@ -1,7 +1,10 @@
 """The workflows trust nothing by name alone, may do no more than they must, and run what anybody can run."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import yaml
 from tests.deploy.composition import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 EACH = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 USES = re.compile(r"uses: (\S+)(.*)")
 PINNED = re.compile(r"[\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40}")
@@ -100,9 +104,27 @@ def test_what_lands_is_what_ci_runs() -> None:
 
 
 def test_a_release_is_signed_and_says_how_it_was_made_and_of_what() -> None:
-    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    text = RELEASE.read_text()
     for part in ("cosign sign", "actions/attest-build-provenance@", "actions/attest-sbom@", "anchore/sbom-action@"):
         assert part in text, part
+
+
+def test_a_releases_chart_names_the_images_of_that_release(tmp_path: Path) -> None:
+    (values,) = re.findall(r"\S+/values\.yaml", _packaging()[-1])
+    (tmp_path / values).parent.mkdir(parents=True)
+    shutil.copy(ROOT / values, tmp_path / values)
+    env = {"GITHUB_REPOSITORY": "Somebody/Zekt", "PATH": os.environ["PATH"]}
+    script = "\n".join(_packaging())
+    subprocess.run(["/bin/bash", "-ec", script], cwd=tmp_path, env=env, check=True)
+    before, after = (yaml.safe_load((place / values).read_text()) for place in (ROOT, tmp_path))
+    assert before["image"]["prefix"] == ""
+    assert after == {**before, "image": {**before["image"], "prefix": "ghcr.io/somebody/zekt"}}
+
+
+def _packaging() -> list[str]:
+    """Return what the release does to the chart before it is packaged."""
+    (step,) = (step for step in steps(RELEASE) if step.get("name") == "Package and push")
+    return [line for line in step["run"].splitlines() if line.startswith(("prefix=", "sed ", "grep "))]
 
 
 def test_every_lock_is_kept_up_to_date() -> None:

@@ -1,6 +1,6 @@
 {{/* Takes $: refuse values that contradict each other, naming everything that is wrong at once. */}}
 {{- define "zekt.check" -}}
-{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) -}}
+{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -69,4 +69,14 @@
 - "services.{{ $service }}.autoscaling.least is above its most"
 {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{/* A name without a registry's host is Docker Hub's, where anybody may register it, and what runs is given the App's key. */}}
+{{- define "zekt.imageProblems" -}}
+{{- $registry := .Values.image.prefix | splitList "/" | first -}}
+{{- if empty .Values.image.prefix }}
+- "image.prefix is not set: say where your images are, such as registry.example.com/zekt"
+{{- else if not (or (eq .Values.image.pullPolicy "Never") (contains "." $registry) (contains ":" $registry)) }}
+- "image.prefix names no registry, so that a stranger's image could be run: begin it with the registry's host, or set image.pullPolicy to Never"
+{{- end }}
 {{- end -}}
