@@ -32,11 +32,23 @@ param maxRequestUnits int = 4000
 @description('The issuer of the cluster\'s service account tokens: az aks show --query oidcIssuerProfile.issuerUrl')
 param clusterIssuer string
 
+@description('The same of the cluster in the second region.')
+param secondClusterIssuer string = ''
+
 @description('The namespace that the chart is installed into.')
 param clusterNamespace string = 'zekt'
 
 @description('What the chart names its parts by: {release}-zekt, or the release\'s name if that contains zekt.')
 param chartFullname string = 'zekt'
+
+@description('The namespace of KEDA\'s operator, which scales by what is waiting: kube-system for the add-on of AKS.')
+param kedaNamespace string = 'keda'
+
+@description('The service account of KEDA\'s operator.')
+param kedaServiceAccount string = 'keda-operator'
+
+@description('The secrets of the vault that each service may read, once they are there. Empty where the chart is given a Kubernetes secret.')
+param secretNames object = {}
 
 @description('The subnet of the private endpoints, which the cluster reaches. Nothing else does, but for a bus of the Standard tier, which has none.')
 param endpointSubnetId string
@@ -54,6 +66,12 @@ param secondDnsZoneIds object = {}
 param logWorkspaceId string = ''
 
 var isPaired = !empty(secondLocation)
+var issuers = empty(secondClusterIssuer) ? [
+  clusterIssuer
+] : [
+  clusterIssuer
+  secondClusterIssuer
+]
 var suffix = uniqueString(resourceGroup().id)
 var parts = [
   'ingress'
@@ -75,10 +93,20 @@ module identities 'modules/identity.bicep' = [for part in parts: {
   params: {
     name: '${name}-${part}'
     location: location
-    issuer: clusterIssuer
+    issuers: issuers
     subject: 'system:serviceaccount:${clusterNamespace}:${chartFullname}-${part}'
   }
 }]
+
+module scaler 'modules/identity.bicep' = {
+  name: 'identity-keda'
+  params: {
+    name: '${name}-keda'
+    location: location
+    issuers: issuers
+    subject: 'system:serviceaccount:${kedaNamespace}:${kedaServiceAccount}'
+  }
+}
 
 module servicebus 'modules/servicebus.bicep' = {
   name: 'servicebus'
@@ -89,6 +117,7 @@ module servicebus 'modules/servicebus.bicep' = {
     tier: servicebusTier
     topics: loadJsonContent('../servicebus/Config.json').UserConfig.Namespaces[0].Topics
     principals: principals
+    scaler: scaler.outputs.principalId
     logWorkspaceId: logWorkspaceId
   }
 }
@@ -151,6 +180,7 @@ module keyVault 'modules/keyVault.bicep' = {
     location: location
     logWorkspaceId: logWorkspaceId
     principals: principals
+    secretNames: secretNames
   }
 }
 
@@ -249,5 +279,13 @@ output values object = {
   }
   entra: {
     tenantId: tenant().tenantId
+  }
+  keda: {
+    clientId: scaler.outputs.clientId
+  }
+  secrets: {
+    keyVault: {
+      name: empty(secretNames) ? '' : keyVault.outputs.name
+    }
   }
 }

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.azure_templates import AZURE, MAIN, ROOT, Template, run_tool, templates
+from tests.deploy.azure_templates import AZURE, MAIN, Template, run_tool, templates
+from tests.deploy.chart import CHART, suite
 from zekt_common.adapters.blob_container import CONTAINER as PAYLOADS
 from zekt_common.adapters.cosmos_client import DATABASE
 from zekt_common.adapters.cosmos_topology import KEYS, ContainerDefinition, definitions
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.xdist_group("azure-templates")
 
 SERVICES = ("ingress", "identity", "router", "dispatcher")
 ROLES = {
+    "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
     "00000000-0000-0000-0000-000000000002": "Cosmos DB Built-in Data Contributor",
     "090c5cfd-751d-490a-894a-3ce6f1109419": "Azure Service Bus Data Owner",
     "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0": "Azure Service Bus Data Receiver",
@@ -36,9 +38,18 @@ GIVEN_IN = {
     "cosmos": {"Cosmos DB Built-in Data Contributor"},
     "cosmosContainer": {"Cosmos DB Built-in Data Contributor"},
     "keyVault": {"Key Vault Crypto Service Encryption User"},
+    "keyVaultSecrets": {"Key Vault Secrets User"},
     "servicebus": {"Azure Service Bus Data Owner"},
-    "servicebusSecond": {"Azure Service Bus Data Receiver", "Azure Service Bus Data Sender"},
-    "servicebusSubscription": {"Azure Service Bus Data Receiver", "Azure Service Bus Data Sender"},
+    "servicebusSecond": {
+        "Azure Service Bus Data Owner",
+        "Azure Service Bus Data Receiver",
+        "Azure Service Bus Data Sender",
+    },
+    "servicebusSubscription": {
+        "Azure Service Bus Data Owner",
+        "Azure Service Bus Data Receiver",
+        "Azure Service Bus Data Sender",
+    },
     "servicebusTopic": {"Azure Service Bus Data Sender"},
 }
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -186,6 +197,45 @@ def test_every_service_and_provisioning_have_an_identity_of_their_own(main: Temp
     assert main.modules["identities"][1]["subject"].endswith(":${clusterNamespace}:${chartFullname}-${part}")
 
 
+def test_a_secret_is_shown_to_whom_it_is_said_to_be_for_and_no_more_of_the_vault(
+    main: Template, parsed: dict[Path, Template]
+) -> None:
+    access = module(parsed, "keyVaultSecrets").resources["access"]
+    assert access["properties"]["principalId"] == "principal"
+    assert re.search(r"scope: secrets\[i\]", module(parsed, "keyVaultSecrets").text)
+    assert re.search(r"names: reader\.value\s+principal: principals\[reader\.key\]", module(parsed, "keyVault").text)
+    assert main.modules["keyVault"][1]["secretNames"] == "secretNames"
+
+
+def test_the_example_shows_each_service_the_secrets_that_the_chart_gives_it() -> None:
+    shown = example_secret_names()
+    names = yaml.safe_load((CHART / "values.yaml").read_text())["secrets"]["keys"]
+    for_services = {
+        service: {names[secret] for secret, each in suite()["secrets"].items() if service in each["for"]} - {""}
+        for service in SERVICES
+    }
+    assert shown == {service: wanted for service, wanted in for_services.items() if wanted}
+
+
+def example_secret_names() -> dict[str, set[str]]:
+    text = (AZURE / "example.bicepparam").read_text().replace("// ", "")
+    (said,) = re.findall(r"^param secretNames = \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    return {reader: set(re.findall(r"'([^']+)'", names)) for reader, names in re.findall(r"(\w+): \[(.*?)\]", said)}
+
+
+def test_keda_has_an_identity_of_its_own_that_looks_at_subscriptions_alone(
+    main: Template, parsed: dict[Path, Template]
+) -> None:
+    _, given = main.modules["scaler"]
+    assert given["subject"] == "system:serviceaccount:${kedaNamespace}:${kedaServiceAccount}"
+    assert re.search(r"keda: \{\s+clientId: scaler\.outputs\.clientId", main.text)
+    counting = module(parsed, "servicebusSubscription").resources["counting"]
+    assert counting["scope"] == "made"
+    assert counting["properties"]["principalId"] == "scaler"
+    for name in ("cosmos", "cosmosKeys", "blob", "keyVault"):
+        assert "scaler" not in str(main.modules[name][1]), name
+
+
 def settings_in(values: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
     """Yield the path to each value; what the parser made of an expression is one."""
     for name, value in values.items():
@@ -197,9 +247,10 @@ def settings_in(values: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]
 
 def test_what_is_put_out_is_what_the_chart_takes(main: Template) -> None:
     put_out = set(settings_in(main.content["outputs"]["values"]["value"]))
-    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "zekt" / "values.yaml").read_text())
+    chart = yaml.safe_load((CHART / "values.yaml").read_text())
     assert put_out <= set(settings_in(chart))
     assert set(settings_in(chart["azure"], "azure")) <= put_out
+    assert {("keda", "clientId"), ("secrets", "keyVault", "name"), ("provision", "clientId")} <= put_out
 
 
 def test_checkov_finds_nothing_and_whatever_it_is_to_pass_over_has_a_reason() -> None:

@@ -1,7 +1,7 @@
-// An identity that one service account of the cluster may act as.
+// An identity that one service account, the same in each cluster, may act as.
 param name string
 param location string
-param issuer string
+param issuers array
 param subject string
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
@@ -9,9 +9,11 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' 
   location: location
 }
 
-resource federated 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = {
+// One after the other: Azure refuses two that are written to one identity at a time.
+@batchSize(1)
+resource federated 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = [for (issuer, i) in issuers: {
   parent: identity
-  name: 'cluster'
+  name: i == 0 ? 'cluster' : 'cluster-${i + 1}'
   properties: {
     issuer: issuer
     subject: subject
@@ -19,7 +21,7 @@ resource federated 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedId
       'api://AzureADTokenExchange'
     ]
   }
-}
+}]
 
 output clientId string = identity.properties.clientId
 output principalId string = identity.properties.principalId

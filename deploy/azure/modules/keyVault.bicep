@@ -4,6 +4,9 @@ param location string
 param logWorkspaceId string
 param principals object
 
+@description('The secrets that a part may read, by the part\'s name.')
+param secretNames object
+
 var cryptoServiceEncryptionUser = 'e147488a-f6f5-4113-8e2d-b22465e65bf6'
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
@@ -56,6 +59,15 @@ resource access 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for part
   }
 }]
 
+module secrets 'keyVaultSecrets.bicep' = [for reader in items(secretNames): {
+  name: 'secrets-of-${reader.key}'
+  params: {
+    vault: vault.name
+    names: reader.value
+    principal: principals[reader.key]
+  }
+}]
+
 resource log 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(logWorkspaceId)) {
   name: 'audit'
   scope: vault
@@ -71,4 +83,5 @@ resource log 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!e
 }
 
 output id string = vault.id
+output name string = vault.name
 output keyUrl string = master.properties.keyUri

@@ -5,6 +5,7 @@ param secondLocation string
 param tier string
 param topics array
 param principals object
+param scaler string
 param logWorkspaceId string
 
 var isPaired = !empty(secondLocation)
@@ -36,6 +37,7 @@ module entities 'servicebusTopic.bicep' = [for topic in topics: {
     namespace: bus.name
     topic: topic
     principals: principals
+    scaler: scaler
   }
 }]
 
@@ -70,6 +72,7 @@ module second 'servicebusSecond.bicep' = if (isPaired) {
     location: secondLocation
     tier: tier
     principals: principals
+    scaler: scaler
   }
 }
 

@@ -3,7 +3,9 @@ param name string
 param location string
 param tier string
 param principals object
+param scaler string
 
+var dataOwner = '090c5cfd-751d-490a-894a-3ce6f1109419'
 var roles = [
   '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39' // Azure Service Bus Data Sender
   '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0' // Azure Service Bus Data Receiver
@@ -33,6 +35,23 @@ module access 'servicebusAccess.bicep' = [for role in roles: {
   params: {
     namespace: bus.name
     role: role
-    principals: principals
+    principals: {
+      ingress: principals.ingress
+      identity: principals.identity
+      router: principals.router
+      dispatcher: principals.dispatcher
+    }
   }
 }]
+
+module owning 'servicebusAccess.bicep' = {
+  name: 'servicebus-second-${dataOwner}'
+  params: {
+    namespace: bus.name
+    role: dataOwner
+    principals: {
+      provision: principals.provision
+      keda: scaler
+    }
+  }
+}

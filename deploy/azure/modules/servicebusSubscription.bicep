@@ -4,6 +4,10 @@ param topic string
 param subscription object
 param consumer string
 
+@description('Whoever scales the consumer by what is waiting. To read how much that is takes the owner\'s role, so it has it here alone.')
+param scaler string
+
+var dataOwner = '090c5cfd-751d-490a-894a-3ce6f1109419'
 var sender = '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
 var receiver = '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
 
@@ -72,5 +76,15 @@ resource retrying 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: consumer
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', sender)
+  }
+}
+
+resource counting 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(made.id, scaler, dataOwner)
+  scope: made
+  properties: {
+    principalId: scaler
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', dataOwner)
   }
 }

@@ -2,6 +2,7 @@
 param namespace string
 param topic object
 param principals object
+param scaler string
 
 var sender = '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
 
@@ -35,5 +36,6 @@ module subscriptions 'servicebusSubscription.bicep' = [for subscription in topic
     topic: made.name
     subscription: subscription
     consumer: principals[subscription.Name]
+    scaler: scaler
   }
 }]
