@@ -11,7 +11,7 @@ param location string = resourceGroup().location
 @description('Where the second region is; empty for none. It needs the Premium tier of Service Bus.')
 param secondLocation string = ''
 
-@description('What Cosmos DB promises. Strong loses nothing with a region, and each write waits for both.')
+@description('What Cosmos DB promises. Strong loses nothing with a region, and each write waits for both. Change it in a deployment of its own.')
 @allowed([
   'Session'
   'Strong'
@@ -157,7 +157,7 @@ module cosmosKeys 'modules/cosmos.bicep' = {
       periodicModeProperties: {
         backupIntervalInMinutes: 240
         backupRetentionIntervalInHours: 8
-        backupStorageRedundancy: isPaired ? 'Geo' : 'Zone'
+        backupStorageRedundancy: 'Zone'
       }
     }
   }

@@ -104,6 +104,9 @@ CHINA: Final[Values] = {
     "entra": {"authority": "https://login.chinacloudapi.cn"},
 }
 
+STANDBY: Final[Values] = {"standby": True}
+"""A case's name ends so where nothing runs."""
+
 CASES: Final[Mapping[str, tuple[str, Sequence[Values]]]] = {
     "default": ("values.yaml", [SITE]),
     "dev": ("values-dev.yaml", [TRIAL]),
@@ -114,6 +117,7 @@ CASES: Final[Mapping[str, tuple[str, Sequence[Values]]]] = {
     "production-http-route": ("values-production.yaml", [AZURE_SITE, HTTP_ROUTE, TRACES]),
     "production-open": ("values-production.yaml", [AZURE_SITE, OPEN]),
     "production-in-china": ("values-production.yaml", [AZURE_SITE, CHINA]),
+    "production-standby": ("values-production.yaml", [AZURE_SITE, STANDBY]),
     "default-placed": ("values.yaml", [SITE, PLACED, HTTP_ROUTE]),
 }
 

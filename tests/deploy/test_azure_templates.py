@@ -236,6 +236,50 @@ def test_keda_has_an_identity_of_its_own_that_looks_at_subscriptions_alone(
         assert "scaler" not in str(main.modules[name][1]), name
 
 
+def test_each_identity_is_that_of_one_service_account_in_both_clusters(
+    main: Template, parsed: dict[Path, Template]
+) -> None:
+    assert main.modules["identities"][1]["issuers"] == main.modules["scaler"][1]["issuers"] == "issuers"
+    assert "secondClusterIssuer" in str(main.variables["issuers"])
+    text = module(parsed, "identity").text
+    assert re.search(r"@batchSize\(1\)\nresource federated .* = \[for \(issuer, i\) in issuers:", text)
+    assert "name: i == 0 ? 'cluster' : 'cluster-${i + 1}'" in text
+
+
+def test_a_second_region_added_later_collides_with_no_name(parsed: dict[Path, Template]) -> None:
+    made = module(parsed, "servicebus").resources
+    alias = module(parsed, "servicebus").variables["alias"]
+    assert made["bus"]["name"] == "name"
+    assert made["pairing"]["name"] == "alias"
+    names = re.findall(r"'\$\{name\}(-\w+)?'", module(parsed, "servicebus").text)
+    assert set(names) == {"-pair", "-second"}
+    assert "-pair" in str(alias)
+    assert "isPaired ? alias : bus.name" in module(parsed, "servicebus").text
+
+
+def test_adding_a_region_changes_nothing_of_an_account_but_its_regions(
+    main: Template, parsed: dict[Path, Template]
+) -> None:
+    properties = module(parsed, "cosmos").resources["account"]["properties"]
+    of_regions = {name for name, said in properties.items() if re.search("isPaired|secondLocation", str(said))}
+    assert of_regions == {"locations"}
+    assert properties["enableAutomaticFailover"] is True
+    for name in ("cosmos", "cosmosKeys"):
+        _, given = main.modules[name]
+        assert {each for each, said in given.items() if re.search("isPaired|secondLocation", str(said))} == {
+            "secondLocation"
+        }, name
+
+
+def test_the_second_bus_lets_everybody_do_what_the_first_does(parsed: dict[Path, Template]) -> None:
+    second = module(parsed, "servicebusSecond")
+    _, using = second.modules["access"]
+    _, owning = second.modules["owning"]
+    assert set(using["principals"]) == set(SERVICES)
+    assert set(owning["principals"]) == {"provision", "keda"}
+    assert owning["role"] == "dataOwner"
+
+
 def settings_in(values: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
     """Yield the path to each value; what the parser made of an expression is one."""
     for name, value in values.items():

@@ -187,6 +187,8 @@ def test_every_service_is_scaled_by_one_hand_alone(case: str) -> None:
     by_cpu = {each["spec"]["scaleTargetRef"]["name"] for each in of_kind(case, "HorizontalPodAutoscaler").values()}
     by_backlog = {each["spec"]["scaleTargetRef"]["name"] for each in of_kind(case, "ScaledObject").values()}
     assert not by_cpu & by_backlog
+    if case == "production-standby":
+        assert not by_cpu | by_backlog
     for deployment in deployed(case).values():
         scaled = deployment["metadata"]["name"] in by_cpu | by_backlog
         assert scaled != ("replicas" in deployment["spec"])
@@ -206,11 +208,25 @@ def test_a_pod_that_acts_as_an_identity_is_given_its_token(case: str) -> None:
 @EVERY_CASE
 def test_provisioning_comes_before_anything_that_needs_it(case: str) -> None:
     hooked = [found for found in rendered(case) if component(found) == "provision" and found["kind"] != "NetworkPolicy"]
-    assert bool(hooked) == (case.startswith("production") and case != "production-open")
+    assert bool(hooked) == (case.startswith("production") and case not in ("production-open", "production-standby"))
     for found in hooked:
         annotations = found["metadata"]["annotations"]
         assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
         assert (int(annotations["helm.sh/hook-weight"]) == 0) == (found["kind"] == "Job")
+
+
+def test_a_cluster_that_stands_by_has_everything_and_runs_nothing_until_it_takes_over() -> None:
+    waiting, running = (of_kind(case, "Deployment") for case in ("production-standby", "production"))
+    assert set(waiting) == set(running)
+    for service, deployment in deployed("production-standby").items():
+        assert deployment["spec"]["replicas"] == 0, service
+        assert deployment["spec"]["template"] == deployed("production")[service]["spec"]["template"], service
+    for kind in ("Job", "ScaledObject", "TriggerAuthentication", "HorizontalPodAutoscaler"):
+        assert of_kind("production", kind)
+        assert not of_kind("production-standby", kind), kind
+    for kind in ("Service", "Ingress", "ServiceAccount", "SecretProviderClass", "ConfigMap"):
+        taken_over = {name for name in of_kind("production", kind) if not name.endswith("-provision")}
+        assert set(of_kind("production-standby", kind)) == taken_over, kind
 
 
 def test_placement_is_the_same_for_all() -> None:

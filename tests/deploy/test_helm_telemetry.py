@@ -23,7 +23,11 @@ def test_every_dashboard_is_in_a_config_map_that_grafana_looks_for(case: str) ->
     assert shipped
 
 
-@MEASURED
+def test_where_nothing_runs_nobody_is_called_because_nothing_is_heard() -> None:
+    assert not of_kind("production-standby", "PrometheusRule")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("production") and "standby" not in case])
 def test_every_rule_is_in_the_cluster(case: str) -> None:
     (shipped,) = of_kind(case, "PrometheusRule").values()
     written = [yaml.safe_load(path.read_text())["groups"] for path in sorted((CHART / "rules").glob("*.yaml"))]

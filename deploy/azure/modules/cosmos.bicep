@@ -34,7 +34,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2024-11-15' = {
       primary
     ]
     enableMultipleWriteLocations: false
-    enableAutomaticFailover: isPaired
+    // With one region it means nothing. It is on from the start, since Azure changes an account's regions and nothing beside.
+    enableAutomaticFailover: true
     consistencyPolicy: {
       defaultConsistencyLevel: consistency
     }

@@ -9,11 +9,12 @@ param scaler string
 param logWorkspaceId string
 
 var isPaired = !empty(secondLocation)
+var alias = '${name}-pair'
 var isPremium = tier == 'Premium'
 var dataOwner = '090c5cfd-751d-490a-894a-3ce6f1109419'
 
 resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
-  name: isPaired ? '${name}-first' : name
+  name: name
   location: location
   sku: {
     name: tier
@@ -76,10 +77,11 @@ module second 'servicebusSecond.bicep' = if (isPaired) {
   }
 }
 
-// The alias is what everybody connects to: a failover takes it to the second namespace, with the entities and without messages.
-resource alias 'Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs@2024-01-01' = if (isPaired) {
+// Then the alias is what everybody connects to: a failover takes it to the second namespace, with the entities and without
+// messages. It has a name of its own, so that a namespace that stood alone can be paired.
+resource pairing 'Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs@2024-01-01' = if (isPaired) {
   parent: bus
-  name: name
+  name: alias
   properties: {
     partnerNamespace: resourceId('Microsoft.ServiceBus/namespaces', '${name}-second')
   }
@@ -91,4 +93,4 @@ resource alias 'Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs@2024-01-
 
 output id string = bus.id
 output secondId string = isPaired ? resourceId('Microsoft.ServiceBus/namespaces', '${name}-second') : ''
-output hostName string = '${name}.servicebus.windows.net'
+output hostName string = '${isPaired ? alias : bus.name}.servicebus.windows.net'

@@ -34,6 +34,9 @@
 {{- end }}
 {{- end }}
 {{- else -}}
+{{- if .Values.standby }}
+- "standby is true, but backend is sqlite, whose volume is in one place"
+{{- end }}
 {{- range $name := list "masterKey" "servicebusConnection" "cosmosKey" "cosmosKeysKey" "blobConnection" }}
 {{- if get $keys $name }}
 - "secrets.keys.{{ $name }} is set, but backend is sqlite: set backend to azure, or leave the secret out"

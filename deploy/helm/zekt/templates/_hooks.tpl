@@ -1,8 +1,8 @@
 {{/* What runs before an installation or an upgrade, as its own pod and account. */}}
 
-{{/* Takes $: "true" where there is something to provision. */}}
+{{/* Takes $: "true" where there is something to provision; who stands by leaves it to who runs. */}}
 {{- define "zekt.provisions" -}}
-{{- and (eq .Values.backend "azure") .Values.provision.enabled -}}
+{{- and (eq .Values.backend "azure") .Values.provision.enabled (not .Values.standby) -}}
 {{- end -}}
 
 {{/* Takes (list $ part): the identity in Entra ID that the part acts as; a ping acts as ingress does. */}}
