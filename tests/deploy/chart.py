@@ -97,7 +97,10 @@ PLACED: Final[Values] = {
     },
     "fullnameOverride": "hooks",
 }
-TRACES: Final[Values] = {"telemetry": {"collector": {"passTracesTo": "http://jaeger.monitoring:4318"}}}
+TRACES: Final[Values] = {
+    "telemetry": {"collector": {"passTracesTo": "http://jaeger.monitoring:4318"}},
+    "networkPolicy": {"traces": [{"podSelector": {"matchLabels": {"app": "jaeger"}}}]},
+}
 OPEN: Final[Values] = {"networkPolicy": {"enabled": False}, "provision": {"enabled": False}}
 CHINA: Final[Values] = {
     "azure": {"servicebusNamespace": "zekt.servicebus.chinacloudapi.cn"},

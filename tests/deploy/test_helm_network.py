@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.chart import CASES, Object, of_kind, pods, suite
+from tests.deploy.chart import CASES, Object, manifests, of_kind, pods, suite, with_values
 from tests.deploy.composition import SERVICES
 
 CLOSED = pytest.mark.parametrize("case", [case for case in CASES if case != "production-open"])
@@ -158,3 +158,28 @@ def test_the_collector_takes_telemetry_from_the_suite_and_shows_it_to_prometheus
     assert {part for part in network.parts if network.connects(part, "collector", 4318)} == set(SERVICES)
     assert network.lets_in("collector", 9464, any_pod_in("monitoring"))
     assert not network.lets_in("collector", 9464, any_pod_in("default"))
+
+
+def test_the_collector_reaches_whom_it_passes_traces_to_and_nobody_else() -> None:
+    jaeger = {"podSelector": {"app": "jaeger"}}
+    assert Network("production-http-route").lets_out("collector", 4318, jaeger)
+    assert not Network("production-http-route").lets_out("collector", 443, EVERYWHERE)
+    assert not Network("production").lets_out("collector", 4318, jaeger)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("https://traces.example.com", 443), ("http://traces.example.com/v1", 80), ("http://10.0.0.1:4318/v1", 4318)],
+)
+def test_the_port_that_traces_leave_by_is_that_of_their_address(url: str, port: int) -> None:
+    said = with_values("production-http-route", {"telemetry": {"collector": {"passTracesTo": url}}})
+    (policy,) = [
+        found
+        for found in manifests(said)
+        if found["kind"] == "NetworkPolicy" and found["metadata"]["name"] == "zekt-collector"
+    ]
+    assert policy["spec"]["egress"][0]["ports"] == [{"port": port, "protocol": "TCP"}]
+
+
+def test_services_send_telemetry_out_by_https_without_more_words() -> None:
+    assert manifests(with_values("default", {"telemetry": {"otlpEndpoint": "https://otlp.example.com"}}))

@@ -169,6 +169,12 @@ def _objects(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
         ("default", {"services": {"router": {"autoscaling": {"by": "cpu"}}}}, "which lives on one node"),
         ("production", {"services": {"router": {"autoscaling": {"least": 99}}}}, "autoscaling.least is above its most"),
         ("dev", {"networkPolicy": {"gateway": []}}, "networkPolicy.gateway is empty"),
+        (
+            "production",
+            {"telemetry": {"collector": {"passTracesTo": "http://jaeger:4318"}}},
+            "networkPolicy.traces is empty",
+        ),
+        ("default", {"telemetry": {"otlpEndpoint": "http://collector:4318"}}, "networkPolicy.further is empty"),
         ("default", {"standby": True}, "standby is true, but backend is sqlite"),
         ("default", {"image": {"prefix": ""}}, "image.prefix is not set"),
         ("default", {"image": {"prefix": "zekt"}}, "image.prefix names no registry"),

@@ -1,6 +1,6 @@
 {{/* Takes $: refuse values that contradict each other, naming everything that is wrong at once. */}}
 {{- define "zekt.check" -}}
-{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) -}}
+{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) (include "zekt.telemetryProblems" . | fromYamlArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -82,4 +82,17 @@
 {{- else if not (or (eq .Values.image.pullPolicy "Never") (contains "." $registry) (contains ":" $registry)) }}
 - "image.prefix names no registry, so that a stranger's image could be run: begin it with the registry's host, or set image.pullPolicy to Never"
 {{- end }}
+{{- end -}}
+
+{{/* What no policy lets out is lost, and nobody is told. */}}
+{{- define "zekt.telemetryProblems" -}}
+{{- $telemetry := .Values.telemetry -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- if and $telemetry.collector.enabled $telemetry.collector.passTracesTo (empty .Values.networkPolicy.traces) }}
+- "networkPolicy.traces is empty: say which peers telemetry.collector.passTracesTo leads to, or no trace arrives"
+{{- end }}
+{{- if and $telemetry.otlpEndpoint (not $telemetry.collector.enabled) (ne "443" (include "zekt.port" $telemetry.otlpEndpoint)) (empty .Values.networkPolicy.further) }}
+- "networkPolicy.further is empty: say how services reach telemetry.otlpEndpoint, or no telemetry arrives"
+{{- end }}
+{{- end -}}
 {{- end -}}

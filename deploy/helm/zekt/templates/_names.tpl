@@ -44,3 +44,9 @@ helm.sh/chart: {{ printf "%s-%s" (first .).Chart.Name (first .).Chart.Version }}
 {{- $host := (urlParse .Values.publicUrl).host | splitList ":" | first -}}
 {{- if not (has $host (list "localhost" "127.0.0.1")) -}}{{ $host }}{{- end -}}
 {{- end -}}
+
+{{/* Takes a URL: its port, also where it goes without saying. */}}
+{{- define "zekt.port" -}}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
