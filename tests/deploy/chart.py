@@ -97,6 +97,7 @@ PLACED: Final[Values] = {
     },
     "fullnameOverride": "hooks",
 }
+RUNBOOKS: Final[Values] = {"telemetry": {"runbooks": {"baseUrl": "https://wiki.example.com/zekt/runbooks/"}}}
 TRACES: Final[Values] = {
     "telemetry": {"collector": {"passTracesTo": "http://jaeger.monitoring:4318"}},
     "networkPolicy": {"traces": [{"podSelector": {"matchLabels": {"app": "jaeger"}}}]},
@@ -116,7 +117,7 @@ CASES: Final[Mapping[str, tuple[str, Sequence[Values]]]] = {
     "production": ("values-production.yaml", [AZURE_SITE]),
     "airgapped": ("values-airgapped.yaml", [SITE]),
     "production-by-keys": ("values-production.yaml", [AZURE_SITE, BY_KEYS, TRUST]),
-    "production-by-digest": ("values-production.yaml", [AZURE_SITE, DIGESTS]),
+    "production-by-digest": ("values-production.yaml", [AZURE_SITE, DIGESTS, RUNBOOKS]),
     "production-http-route": ("values-production.yaml", [AZURE_SITE, HTTP_ROUTE, TRACES]),
     "production-open": ("values-production.yaml", [AZURE_SITE, OPEN]),
     "production-in-china": ("values-production.yaml", [AZURE_SITE, CHINA]),

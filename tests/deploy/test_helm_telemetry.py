@@ -1,11 +1,12 @@
 """Dashboards and rules reach the cluster as they are written, and Prometheus finds what the services measure."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import yaml
 
-from tests.deploy.chart import CASES, CHART, component, of_kind, pods
+from tests.deploy.chart import CASES, CHART, Object, component, of_kind, pods
 from tests.deploy.composition import ROOT, SERVICES
 
 MEASURED = pytest.mark.parametrize("case", [case for case in CASES if case.startswith("production")])
@@ -31,7 +32,26 @@ def test_where_nothing_runs_nobody_is_called_because_nothing_is_heard() -> None:
 def test_every_rule_is_in_the_cluster(case: str) -> None:
     (shipped,) = of_kind(case, "PrometheusRule").values()
     written = [yaml.safe_load(path.read_text())["groups"] for path in sorted((CHART / "rules").glob("*.yaml"))]
-    assert shipped["spec"]["groups"] == [group for groups in written for group in groups]
+    assert _unlinked(shipped["spec"]["groups"]) == [group for groups in written for group in groups]
+
+
+def _unlinked(groups: list[Object]) -> list[Object]:
+    """Return the groups as they are written, without the links that a site's values make."""
+    found = deepcopy(groups)
+    for rule in (rule for group in found for rule in group["rules"]):
+        rule.get("annotations", {}).pop("runbook_url", None)
+    return found
+
+
+def test_an_alert_links_to_its_page_where_the_site_says_that_pages_are() -> None:
+    (linked,) = of_kind("production-by-digest", "PrometheusRule").values()
+    alerts = [rule["annotations"] for group in linked["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    assert alerts
+    for said in alerts:
+        page = said["runbook"].removeprefix("docs/runbooks/")
+        assert (ROOT / "docs" / "runbooks" / page).exists()
+        assert said["runbook_url"] == f"https://wiki.example.com/zekt/runbooks/{page}"
+    assert "runbook_url" not in str(of_kind("production", "PrometheusRule"))
 
 
 @MEASURED

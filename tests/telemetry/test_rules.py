@@ -41,7 +41,7 @@ def test_what_an_expression_refers_to_is_found(expression: str, names: set[str],
 
 
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
-    linked = {rule["annotations"]["runbook_url"]: rule["alert"] for rule in ALERTS}
+    linked = {rule["annotations"]["runbook"]: rule["alert"] for rule in ALERTS}
     assert len(linked) == len(ALERTS)
     assert {ROOT / page for page in linked} == set(RUNBOOKS.glob("*.md"))
     for page, alert in linked.items():
