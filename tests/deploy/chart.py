@@ -59,6 +59,14 @@ AZURE_SITE: Final[Values] = {
 }
 """What a site on Azure says, where nothing is entered by a key."""
 
+SERVER: Final[Values] = {
+    "github": {
+        "apiUrl": "https://github.example.com/api/v3",
+        "oidcIssuer": "https://github.example.com/_services/token",
+    }
+}
+"""What a site with a GitHub Enterprise Server of its own says."""
+
 BY_KEYS: Final[Values] = {
     "secrets": {
         "existing": "zekt-secrets",
@@ -115,7 +123,7 @@ CASES: Final[Mapping[str, tuple[str, Sequence[Values]]]] = {
     "default": ("values.yaml", [SITE]),
     "dev": ("values-dev.yaml", [TRIAL]),
     "production": ("values-production.yaml", [AZURE_SITE]),
-    "airgapped": ("values-airgapped.yaml", [SITE]),
+    "airgapped": ("values-airgapped.yaml", [SITE, SERVER]),
     "production-by-keys": ("values-production.yaml", [AZURE_SITE, BY_KEYS, TRUST]),
     "production-by-digest": ("values-production.yaml", [AZURE_SITE, DIGESTS, RUNBOOKS]),
     "production-http-route": ("values-production.yaml", [AZURE_SITE, HTTP_ROUTE, TRACES]),

@@ -1,8 +1,11 @@
 """The chart says the same as the gateway, the topology and the project."""
 
+from pathlib import Path
+
+import pytest
 import yaml
 
-from tests.deploy.chart import CHART, Object, of_kind, suite
+from tests.deploy.chart import CHART, SERVER, Object, manifests, of_kind, suite, with_values
 from tests.deploy.composition import ROOT
 from tests.deploy.gateway import servers
 from zekt_common.contracts.topology import SUBSCRIPTIONS
@@ -77,6 +80,20 @@ def test_a_namespace_of_another_cloud_is_found_by_its_suffix() -> None:
         trigger = of_kind(case, "ScaledObject")["zekt-router"]["spec"]["triggers"][0]["metadata"]
         own = {key: value for key, value in trigger.items() if key in ("namespace", "cloud", "endpointSuffix")}
         assert own == told
+
+
+@pytest.mark.parametrize("path", sorted(CHART.glob("values-*.yaml")), ids=lambda path: path.name)
+def test_what_a_file_of_values_says_of_the_readme_is_in_it(path: Path) -> None:
+    readme = (CHART / "README.md").read_text()
+    if "README.md shows" in path.read_text():
+        assert f"--values deploy/helm/zekt/{path.name}" in readme
+
+
+def test_the_site_that_the_readme_shows_without_the_internet_is_one_that_the_chart_takes() -> None:
+    _, _, after = (CHART / "README.md").read_text().partition("## Without the internet")
+    shown = yaml.safe_load(after.partition("```yaml")[2].partition("```")[0])
+    assert set(SERVER["github"]) < set(shown["github"])
+    assert manifests(with_values("airgapped", shown))
 
 
 def test_the_chart_has_the_version_of_the_project() -> None:

@@ -175,6 +175,8 @@ def _objects(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
             "networkPolicy.traces is empty",
         ),
         ("default", {"telemetry": {"otlpEndpoint": "http://collector:4318"}}, "networkPolicy.further is empty"),
+        ("airgapped", {"github": {"apiUrl": ""}}, "github.apiUrl is not set"),
+        ("airgapped", {"github": {"oidcIssuer": ""}}, "github.oidcIssuer is not set"),
         ("default", {"standby": True}, "standby is true, but backend is sqlite"),
         ("default", {"image": {"prefix": ""}}, "image.prefix is not set"),
         ("default", {"image": {"prefix": "zekt"}}, "image.prefix names no registry"),
@@ -192,6 +194,15 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
     with pytest.raises(helm_python.HelmError) as refused:
         manifests(with_values("default", {"backend": "azure"}))
     for name in ("azure.servicebusNamespace", "azure.blobUrl", "azure.cosmosEndpoint", "azure.keyVaultUrl", "entra."):
+        assert name in str(refused.value)
+
+
+def test_a_site_without_the_internet_is_asked_where_its_github_is() -> None:
+    """The file of its values blocks github.com, so that what is taken for granted elsewhere would fail there unseen."""
+    values = yaml.safe_load((CHART / "values-airgapped.yaml").read_text())
+    with pytest.raises(helm_python.HelmError) as refused:
+        manifests({**values, "publicUrl": "https://zekt.example.com", "github": {**values["github"], "appId": 1}})
+    for name in ("github.apiUrl", "github.oidcIssuer", "image.prefix", "secrets.existing"):
         assert name in str(refused.value)
 
 

@@ -1,6 +1,6 @@
 {{/* Takes $: refuse values that contradict each other, naming everything that is wrong at once. */}}
 {{- define "zekt.check" -}}
-{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) (include "zekt.telemetryProblems" . | fromYamlArray) -}}
+{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.githubProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) (include "zekt.telemetryProblems" . | fromYamlArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -48,6 +48,15 @@
 {{- end }}
 {{- if eq (empty .Values.secrets.existing) (empty .Values.secrets.keyVault.name) }}
 - "set secrets.existing or secrets.keyVault.name, one of them"
+{{- end }}
+{{- end -}}
+
+{{- define "zekt.githubProblems" -}}
+{{- if empty .Values.github.apiUrl }}
+- "github.apiUrl is not set: it is where GitHub's REST API is, such as https://github.example.com/api/v3"
+{{- end }}
+{{- if empty .Values.github.oidcIssuer }}
+- "github.oidcIssuer is not set: it is who signs workflows' tokens, such as https://github.example.com/_services/token"
 {{- end }}
 {{- end -}}
 
