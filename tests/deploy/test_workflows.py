@@ -109,6 +109,21 @@ def test_a_release_is_signed_and_says_how_it_was_made_and_of_what() -> None:
         assert part in text, part
 
 
+def test_nothing_is_released_before_the_tag_is_looked_at() -> None:
+    found = jobs(RELEASE)
+    first, *others = found
+    (looking,) = [step["run"] for step in found[first]["steps"] if "run" in step]
+    assert looking == 'python3 tools/release/notes.py "$GITHUB_REF_NAME"'
+    assert all(first in _before(name, found) for name in others)
+
+
+def _before(name: str, among: Mapping[str, Any]) -> set[str]:
+    """Return the jobs that have to pass before this one begins."""
+    needed = among[name].get("needs", [])
+    direct = {needed} if isinstance(needed, str) else set(needed)
+    return direct | {each for job in direct for each in _before(job, among)}
+
+
 def test_a_releases_chart_names_the_images_of_that_release(tmp_path: Path) -> None:
     (values,) = re.findall(r"\S+/values\.yaml", _packaging()[-1])
     (tmp_path / values).parent.mkdir(parents=True)
