@@ -1,5 +1,6 @@
 """The chart says the same as the gateway, the topology and the project."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,16 @@ def test_the_site_that_the_readme_shows_without_the_internet_is_one_that_the_cha
     shown = yaml.safe_load(after.partition("```yaml")[2].partition("```")[0])
     assert set(SERVER["github"]) < set(shown["github"])
     assert manifests(with_values("airgapped", shown))
+
+
+def test_the_upgrade_that_the_page_tells_of_is_that_of_the_chart_and_of_the_test() -> None:
+    """Helm replaces all services at once, so the page may ask for no order."""
+    page = " ".join((ROOT / "docs" / "upgrade.md").read_text().split())
+    tested = (ROOT / "tests" / "upgrade" / "test_rolling_upgrade.py").read_text()
+    order = re.findall(r"^ORDER = \((.*)\)$", tested, re.MULTILINE)[0].replace('"', "")
+    assert f"The order that is tested is **{order}**." in page
+    assert "one after the other or all at once. `helm upgrade` does the latter" in page
+    assert not [found for found in of_kind("production", "Deployment").values() if "annotations" in found["metadata"]]
 
 
 def test_the_chart_has_the_version_of_the_project() -> None:
