@@ -280,6 +280,14 @@ def test_the_second_bus_lets_everybody_do_what_the_first_does(parsed: dict[Path,
     assert owning["role"] == "dataOwner"
 
 
+def test_what_the_standard_tier_does_not_carry_is_said_where_it_is_chosen(main: Template) -> None:
+    described = re.search(r"@description\('([^']*Standard[^']*)'\)\n@allowed", main.text)
+    assert described
+    for text in (described[1], (AZURE / "README.md").read_text()):
+        assert "about 1,000 operations a second" in text
+        assert "256 KB a message" in text
+
+
 def settings_in(values: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
     """Yield the path to each value; what the parser made of an expression is one."""
     for name, value in values.items():
