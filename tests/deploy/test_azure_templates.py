@@ -1,7 +1,7 @@
 """Azure's resources as code make what the code needs: the same topics, containers and roles, and nothing open.
 
-The compiler of these templates is not among the tools here: a parser reads them, and these tests look for what a
-compiler would refuse first, names that lead nowhere.
+The compiler of these templates is not among the tools here, but in CI: a parser reads them, and these tests look for
+what a compiler would refuse first, names that lead nowhere.
 """
 
 import json

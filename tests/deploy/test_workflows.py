@@ -97,6 +97,15 @@ def test_the_targets_that_are_made_exist(path: Path) -> None:
             assert {"image-%" if word.startswith('"image-') else word for word in asked} <= known, line
 
 
+def test_what_no_tool_here_can_look_at_is_looked_at_by_ci() -> None:
+    """The compiler of Bicep and the emulators' images are nowhere but there."""
+    (ci,) = (path for path in WORKFLOWS if path.stem == "ci")
+    run = "\n".join(step.get("run", "") for step in steps(ci))
+    assert "az bicep build --file deploy/azure/main.bicep" in run
+    assert "az bicep build-params --file deploy/azure/example.bicepparam" in run
+    assert "docker compose up --wait" in run
+
+
 def test_what_lands_is_what_ci_runs() -> None:
     landing = re.findall(r"^make (\S+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     (ci,) = (path for path in WORKFLOWS if path.stem == "ci")
