@@ -25,8 +25,8 @@ pytestmark = pytest.mark.xdist_group("azure-templates")
 
 SERVICES = ("ingress", "identity", "router", "dispatcher")
 ROLES = {
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": "Storage Blob Data Reader",
     "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
-    "00000000-0000-0000-0000-000000000002": "Cosmos DB Built-in Data Contributor",
     "090c5cfd-751d-490a-894a-3ce6f1109419": "Azure Service Bus Data Owner",
     "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0": "Azure Service Bus Data Receiver",
     "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39": "Azure Service Bus Data Sender",
@@ -34,9 +34,7 @@ ROLES = {
     "e147488a-f6f5-4113-8e2d-b22465e65bf6": "Key Vault Crypto Service Encryption User",
 }
 GIVEN_IN = {
-    "blob": {"Storage Blob Data Contributor"},
-    "cosmos": {"Cosmos DB Built-in Data Contributor"},
-    "cosmosContainer": {"Cosmos DB Built-in Data Contributor"},
+    "blob": {"Storage Blob Data Contributor", "Storage Blob Data Reader"},
     "keyVault": {"Key Vault Crypto Service Encryption User"},
     "keyVaultSecrets": {"Key Vault Secrets User"},
     "servicebus": {"Azure Service Bus Data Owner"},
@@ -140,6 +138,7 @@ def as_code(definition: ContainerDefinition) -> dict[str, Any]:
         "indexingPolicy": definition.indexing_policy,
         "defaultTtl": definition.default_ttl_s,
         "owners": list(owners),
+        "role": definition.name.partition("-")[0],
     }
 
 

@@ -5,6 +5,7 @@ param isPaired bool
 param principals object
 
 var dataContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+var dataReader = '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1'
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   // checkov:skip=CKV_AZURE_206:with one region the copies lie in its zones, with two in both regions
@@ -75,13 +76,14 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01
   }
 }
 
+// Every service stores, reads or purges. Provisioning looks whether the container is there.
 resource access 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for part in items(principals): {
-  name: guid(payloads.id, part.value, dataContributor)
+  name: guid(payloads.id, part.value, part.key == 'provision' ? dataReader : dataContributor)
   scope: payloads
   properties: {
     principalId: part.value
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', dataContributor)
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', part.key == 'provision' ? dataReader : dataContributor)
   }
 }]
 

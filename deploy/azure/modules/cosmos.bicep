@@ -9,7 +9,6 @@ param backupPolicy object
 param principals object
 
 var isPaired = !empty(secondLocation)
-var dataContributor = '00000000-0000-0000-0000-000000000002'
 var primary = {
   locationName: location
   failoverPriority: 0
@@ -62,6 +61,25 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2024-11-15
   }
 }
 
+// What the code does and nothing else: nobody changes or deletes an event, and provisioning writes nothing but its notes.
+@batchSize(1)
+resource roles 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2024-11-15' = [for role in items(loadJsonContent('../cosmosRoles.json')): {
+  parent: account
+  name: guid(account.id, role.key)
+  properties: {
+    roleName: 'zekt-${role.key}'
+    type: 'CustomRole'
+    assignableScopes: [
+      account.id
+    ]
+    permissions: [
+      {
+        dataActions: role.value
+      }
+    ]
+  }
+}]
+
 @batchSize(1)
 module made 'cosmosContainer.bicep' = [for container in containers: {
   name: '${name}-${container.name}'
@@ -71,15 +89,18 @@ module made 'cosmosContainer.bicep' = [for container in containers: {
     container: container
     principals: principals
   }
+  dependsOn: [
+    roles
+  ]
 }]
 
 // Provisioning lists the containers, which a role on the database alone allows.
 resource provisioning 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
   parent: account
-  name: guid(database.id, principals.provision, dataContributor)
+  name: guid(database.id, principals.provision, 'looking')
   properties: {
     principalId: principals.provision
-    roleDefinitionId: '${account.id}/sqlRoleDefinitions/${dataContributor}'
+    roleDefinitionId: '${account.id}/sqlRoleDefinitions/${guid(account.id, 'looking')}'
     scope: '${account.id}/dbs/${database.name}'
   }
   dependsOn: [
