@@ -87,7 +87,7 @@ TAG ?= $(shell git describe --always --dirty)
 IMAGES ?= zekt
 BASE_IMAGE ?= python:3.11-slim-bookworm
 BUILD := docker build --file deploy/docker/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(TAG) \
-	--build-arg REVISION=$(shell git rev-parse HEAD) $(BUILD_OPTIONS)
+	--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct) $(BUILD_OPTIONS)
 
 .PHONY: images
 images: $(addprefix image-,ingress identity router dispatcher cli) ## Build the images (IMAGES=registry/prefix TAG=... BASE_IMAGE=... BUILD_OPTIONS=...; needs Docker)

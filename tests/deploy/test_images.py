@@ -61,6 +61,12 @@ def test_images_are_built_by_the_uv_that_the_makefile_installs() -> None:
     assert UV.findall(DOCKERFILE) == UV.findall((ROOT / "Makefile").read_text())
 
 
+def test_an_image_is_as_old_as_the_commit_that_it_is_made_of() -> None:
+    """BuildKit takes its times from there, so that building the same again does not look like something new."""
+    (building,) = re.findall(r"^BUILD := .*\n.*$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "--build-arg SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct)" in building
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_in_its_image_is_started_by_the_module_that_exists(service: str) -> None:
     assert "python -m zekt_%s" in stage("build-service")

@@ -151,7 +151,7 @@ def _packaging() -> list[str]:
     return [line for line in step["run"].splitlines() if line.startswith(("prefix=", "sed ", "grep "))]
 
 
-def test_every_lock_is_kept_up_to_date() -> None:
+def test_every_lock_and_every_image_is_kept_up_to_date() -> None:
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
     watched = {
         (update["package-ecosystem"], directory.strip("/"))
@@ -160,7 +160,8 @@ def test_every_lock_is_kept_up_to_date() -> None:
     }
     python = {("uv", _inside(lock)) for lock in (ROOT / "uv.lock", *ROOT.glob("tools/*/uv.lock"))}
     node = {("npm", _inside(lock)) for lock in ROOT.glob("tools/*/package-lock.json")}
-    assert watched == python | node | {("github-actions", "")}
+    images = {("docker", "deploy/docker"), ("docker-compose", ""), ("docker-compose", "deploy/observability")}
+    assert watched == python | node | images | {("github-actions", "")}
 
 
 @pytest.mark.parametrize("lock", sorted(ROOT.glob("tools/*/package-lock.json")), ids=lambda path: path.parent.name)
