@@ -10,6 +10,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[2]
 AZURE: Final = ROOT / "deploy" / "azure"
 MAIN: Final = AZURE / "main.bicep"
+SERVICES: Final = ("ingress", "identity", "router", "dispatcher")
 ENDS_WITHIN_S: Final = 240
 _PARSE: Final = """
 import json, pathlib, sys
@@ -75,6 +76,11 @@ def run_tool(*command: str) -> str:
     ended = subprocess.run(tool, cwd=ROOT, capture_output=True, text=True, timeout=ENDS_WITHIN_S, check=False)
     assert ended.returncode == 0, f"{command[0]} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout
+
+
+def module(parsed: dict[Path, Template], name: str) -> Template:
+    """Return the module of this name."""
+    return parsed[AZURE / "modules" / f"{name}.bicep"]
 
 
 def _of_one(statement: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.deploy.azure_templates import AZURE, Template, templates
+from tests.deploy.azure_templates import AZURE, Template, module
 from zekt_cli.provision.cosmos import plan, plan_keys
 from zekt_cli.provision.schemas import READ
 from zekt_cli.provision.schemas import plan as plan_schemas
@@ -183,14 +183,8 @@ def test_no_operation_of_a_role_is_one_that_no_call_takes() -> None:
     assert given <= set(TAKES.values())
 
 
-@pytest.fixture(scope="module")
-def parsed() -> dict[Path, Template]:
-    return templates()
-
-
 def test_each_part_is_given_the_role_that_is_its_containers(parsed: dict[Path, Template]) -> None:
-    container = parsed[AZURE / "modules" / "cosmosContainer.bicep"]
-    account = parsed[AZURE / "modules" / "cosmos.bicep"]
+    container, account = module(parsed, "cosmosContainer"), module(parsed, "cosmos")
     roles = json.loads((AZURE / "cosmosRoles.json").read_text())
     containers = [json.loads((AZURE / name).read_text()) for name in ("containers.json", "keyContainers.json")]
     assert {each["role"] for found in containers for each in found} | {"looking", "asking", "noting"} == set(roles)
