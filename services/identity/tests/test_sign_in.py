@@ -76,3 +76,21 @@ async def test_a_login_that_changed_is_the_same_account(identity: Running) -> No
     first = (await browser.call("GET", "/api/account")).body["accountId"]
     await browser.sign_in("octocat")
     assert (await browser.call("GET", "/api/account")).body["accountId"] == first == 4_242
+
+
+async def test_a_person_who_has_spent_their_own_limit_does_not_keep_others_from_signing_in(identity: Running) -> None:
+    spent, other = identity.browser(), identity.browser()
+    theirs, others = await spent.authorize("octocat"), await other.authorize("hubot")
+    identity.sandbox.add_fault("secondary", path="/user", retry_after_s=3600)
+    answer = await spent.call("GET", theirs)
+    assert (answer.told, answer.headers["Retry-After"]) == ((503, "github_unavailable"), "3600")
+    assert (await other.call("GET", others)).status == 303
+
+
+async def test_what_github_asks_of_the_app_itself_everybody_heeds(identity: Running) -> None:
+    first, second = identity.browser(), identity.browser()
+    callbacks = [await first.authorize("octocat"), await second.authorize("hubot")]
+    limited = identity.sandbox.add_fault("secondary", path="/login/oauth/access_token", count=None, retry_after_s=3600)
+    for browser, callback in zip((first, second), callbacks, strict=True):
+        assert (await browser.call("GET", callback)).told == (503, "github_unavailable")
+    assert limited.taken == 1

@@ -32,6 +32,10 @@ class GitHubUnavailable(ZektError):
         self.pause_s = pause_s
 
 
+class RateLimited(GitHubUnavailable):
+    """GitHub answers, and whoever's limit it is has to wait; it says nothing of anybody else."""
+
+
 class GitHubRefused(ZektError):
     """GitHub said no; `code` says which no."""
 
@@ -156,7 +160,7 @@ def classify(status: int, message: str, headers: Mapping[str, str], now: float) 
     said = message.lower()
     pause_s = _asked_pause(headers, now)
     if status == 429 or (status == 403 and (pause_s is not None or _RATE_LIMITED in said)):  # noqa: PLR2004 - HTTP's own numbers
-        return GitHubUnavailable(
+        return RateLimited(
             "GitHub's rate limit is reached", pause_s=DEFAULT_LIMIT_PAUSE_S if pause_s is None else pause_s
         )
     if status == 401 or (status == 404 and _INTEGRATION in said):  # noqa: PLR2004 - likewise

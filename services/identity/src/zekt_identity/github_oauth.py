@@ -4,7 +4,8 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ import msgspec
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import ZektError
 from zekt_identity.circuit import Circuit
-from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, classify
+from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, RateLimited, classify
 
 TIMEOUT_S: Final = 10.0
 CONCURRENT_CALLS: Final = 20
@@ -160,7 +161,7 @@ class GitHubOAuth:
             GitHubUnavailable: not now.
         """
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/vnd.github+json"}
-        person: Person = await self._call("GET", f"{self._api_url}/user", Person, headers=headers)
+        person: Person = await self._call("GET", f"{self._api_url}/user", Person, persons_own=True, headers=headers)
         return person
 
     async def revoke(self, access_token: str) -> None:
@@ -189,18 +190,26 @@ class GitHubOAuth:
             refresh_expires_at=_after(now, granted.refresh_token_expires_in),
         )
 
-    async def _call(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Any:
+    async def _call(
+        self, method: str, url: str, kind: type[Answer] | None, *, persons_own: bool = False, **sent: Any
+    ) -> Any:
         async with self._calls:
-            return await self._call_now(method, url, kind, **sent)
+            with self._calling(persons_own=persons_own):
+                return await self._answer(method, url, kind, **sent)
 
-    async def _call_now(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Any:
+    @contextmanager
+    def _calling(self, *, persons_own: bool) -> Iterator[None]:
+        """Let the block call GitHub, if it may be now; a call with a person's token meets a limit of their own."""
         blocked_s = self._circuit.blocked_for_s()
         if blocked_s:
             raise GitHubUnavailable("GitHub has been failing and is left alone for a while", pause_s=blocked_s)
         try:
-            answer = await self._answer(method, url, kind, **sent)
+            yield
         except GitHubUnavailable as error:
-            self._circuit.failed(error.pause_s)
+            if persons_own and isinstance(error, RateLimited):
+                self._circuit.succeeded()
+            else:
+                self._circuit.failed(error.pause_s)
             raise
         except GitHubRefused:
             self._circuit.succeeded()
@@ -209,7 +218,6 @@ class GitHubOAuth:
             self._circuit.failed()
             raise
         self._circuit.succeeded()
-        return answer
 
     async def _answer(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Answer | None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
