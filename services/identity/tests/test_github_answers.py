@@ -2,43 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from zekt_identity.github_app import GitHubUnavailable
-from zekt_identity.github_oauth import CONCURRENT_CALLS, MAX_ANSWER_BYTES, GitHubOAuth
+from zekt_identity.github_oauth import CONCURRENT_CALLS, MAX_ANSWER_BYTES
+
+from .raw_github import answering
 
 TOKENS = json.dumps({"access_token": "ghu_in_pieces", "expires_in": 28_800}).encode()
-Pieces = Callable[[web.StreamResponse], Awaitable[None]]
-
-
-@asynccontextmanager
-async def answering(write: Pieces, status: int = 200) -> AsyncIterator[tuple[GitHubOAuth, list[str]]]:
-    """Run a GitHub that answers so; also give the calls that it has had."""
-    calls: list[str] = []
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        calls.append(request.path)
-        response = web.StreamResponse(status=status)
-        await response.prepare(request)
-        await write(response)
-        return response
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with aiohttp.ClientSession() as http:
-            yield GitHubOAuth(http, web_url=url, api_url=url, client_id="id", client_secret="secret"), calls
-    finally:
-        await runner.cleanup()
 
 
 async def test_an_answer_that_arrives_in_pieces_is_taken_whole() -> None:
@@ -69,7 +42,7 @@ async def test_of_a_crowd_none_calls_once_github_is_known_to_fail() -> None:
             crowded.set()
         await crowded.wait()
 
-    async with answering(write, status=502) as (oauth, calls):
+    async with answering(write, lambda: 502) as (oauth, calls):
         crowd = (oauth.person(f"ghu_{number}") for number in range(1_000))
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert all(isinstance(outcome, GitHubUnavailable) for outcome in outcomes)

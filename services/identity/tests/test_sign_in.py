@@ -1,11 +1,16 @@
 """Signing in and out against the stand-in, as a browser does it."""
 
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from structlog.testing import capture_logs
 
 from zekt_common.auth.sessions import COOKIE
 from zekt_identity.auth_http import ATTEMPT_COOKIE
+from zekt_identity.settings import OAuthClient
+from zekt_sandbox import GitHubSandbox
 
-from .conftest import Running
+from .conftest import Running, identity_at
 
 
 async def test_a_person_signs_in_and_out_again(identity: Running) -> None:
@@ -94,3 +99,17 @@ async def test_what_github_asks_of_the_app_itself_everybody_heeds(identity: Runn
     for browser, callback in zip((first, second), callbacks, strict=True):
         assert (await browser.call("GET", callback)).told == (503, "github_unavailable")
     assert limited.taken == 1
+
+
+async def test_an_operator_can_tell_a_wrong_client_secret_from_a_code_that_is_spent(
+    sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
+    wrong = OAuthClient(client_id=sandbox.client_id, client_secret="not-the-secret")
+    async with identity_at(sandbox, tmp_path, oauth=wrong) as identity:
+        with capture_logs() as logs:
+            browser = identity.browser()
+            callback = await browser.authorize()
+            assert (await browser.call("GET", callback)).told == (403, "sign_in_refused")
+            assert (await browser.call("GET", "/auth/callback?error=<script>")).status == 403
+        reasons = [entry["reason"] for entry in logs if entry["event"] == "sign_in_refused"]
+        assert reasons == ["incorrect_client_credentials", "no_code"]

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import PersonSession, Public, Requirement, SigningIn
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
 from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH
+from zekt_common.errors import ZektError
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.service import Handler, Route
 from zekt_identity.audited import SESSION
@@ -23,7 +25,11 @@ from zekt_identity.sign_in import ATTEMPT_LIFE, CALLBACK_PATH, AttemptRefused, R
 ATTEMPT_COOKIE: Final = "__Host-zekt_sign_in"
 RETRY_AFTER_S: Final = 5.0
 _NO_BODY: Final = 1024
+_TOLD_BY_BROWSER: Final = frozenset({"access_denied", "application_suspended", "redirect_uri_mismatch"})
+"""Why GitHub sends browsers back without a code, in its words; any other word may be anybody's."""
 PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,8 @@ class AuthDoor:
         """Take the browser's way back from GitHub: a session, or a refusal that says no more than that."""
         query = request.query
         if "error" in query or "code" not in query:
+            told = query.get("error", "")
+            log.info("sign_in_refused", reason=told if told in _TOLD_BY_BROWSER else "no_code")
             raise _refused()
         signed_in = await self._finish(
             code=query["code"],
@@ -108,7 +116,8 @@ class AuthDoor:
     async def _finish(self, **attempt: str) -> SignedIn:
         try:
             return await self._sign_in().finish(**attempt)
-        except (AttemptRefused, GrantRefused, GitHubRefused, SessionSpent):
+        except (AttemptRefused, GrantRefused, GitHubRefused, SessionSpent) as error:
+            log_refusal(error)
             raise _refused() from None
         except GitHubUnavailable as error:
             raise github_unavailable(error) from None
@@ -128,6 +137,12 @@ def sign_in_off() -> Refusal:
     """Return the refusal of a suite that has no OAuth client."""
     detail = "Sign-in is off: set ZEKT_GITHUB_OAUTH_CLIENT_ID and ZEKT_GITHUB_OAUTH_CLIENT_SECRET."
     return Refusal(404, "sign_in_off", detail)
+
+
+def log_refusal(error: ZektError) -> None:
+    """Say why in one word, GitHub's own where it refused: it tells a wrong client secret from a code that is spent."""
+    reason = error.code if isinstance(error, GrantRefused | GitHubRefused) else type(error).__name__
+    log.info("sign_in_refused", reason=reason)
 
 
 def github_unavailable(error: GitHubUnavailable) -> Refusal:

@@ -12,7 +12,7 @@ from zekt_common.auth.requirements import SigningIn
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Route
-from zekt_identity.auth_http import PRIVATE, github_unavailable, sign_in_off
+from zekt_identity.auth_http import PRIVATE, github_unavailable, log_refusal, sign_in_off
 from zekt_identity.device_sign_in import DeviceSignedIn, DeviceSignIn, Waiting
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GrantRefused
@@ -64,7 +64,8 @@ class DeviceDoor:
         self._check_rate(_address(request))
         try:
             return json_response(await sign_in.begin(), headers=PRIVATE)
-        except (GrantRefused, GitHubRefused):
+        except (GrantRefused, GitHubRefused) as error:
+            log_refusal(error)
             detail = "GitHub does not let this App sign devices in: check its client id, and enable its device flow."
             raise Refusal(404, "device_sign_in_off", detail) from None
         except GitHubUnavailable as error:
@@ -81,8 +82,10 @@ class DeviceDoor:
         try:
             return await self._sign_in().poll(note, origin=origin)
         except GrantRefused as error:
+            log_refusal(error)
             raise _refused(*_REFUSALS.get(error.code, _REFUSED)) from None
-        except (AttemptRefused, GitHubRefused, SessionSpent):
+        except (AttemptRefused, GitHubRefused, SessionSpent) as error:
+            log_refusal(error)
             raise _refused(*_REFUSED) from None
         except GitHubUnavailable as error:
             raise github_unavailable(error) from None

@@ -22,6 +22,8 @@ TIMEOUT_S: Final = 10.0
 CONCURRENT_CALLS: Final = 20
 MAX_ANSWER_BYTES: Final = 256 * 1024
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+REFRESH_TOKEN_SPENT: Final = "bad_refresh_token"  # noqa: S105 - a word of GitHub's
+"""GitHub's word for a refresh token that is wrong, used, revoked or expired."""
 _OK: Final = 200
 _NO_CONTENT: Final = 204
 
@@ -148,7 +150,8 @@ class GitHubOAuth:
         """Return the next pair of tokens; the old pair works no more.
 
         Raises:
-            GrantRefused: the refresh token is spent, expired or revoked.
+            GrantRefused: the code is REFRESH_TOKEN_SPENT, or another when it is not the token that GitHub minds.
+            GitHubRefused: GitHub does not do it.
             GitHubUnavailable: not now, and it is not known whether the old pair still works.
         """
         return await self._granted({"grant_type": "refresh_token", "refresh_token": refresh_token})

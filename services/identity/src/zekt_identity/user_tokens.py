@@ -15,14 +15,15 @@ import structlog
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import DocumentConflict, KeyDestroyed, ZektError
 from zekt_common.ports import Document, Put, Remove, Views
-from zekt_identity.github_app import GitHubUnavailable
-from zekt_identity.github_oauth import GitHubOAuth, GrantRefused, UserTokens
+from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
+from zekt_identity.github_oauth import REFRESH_TOKEN_SPENT, GitHubOAuth, GrantRefused, UserTokens
 from zekt_identity.sealing import SealBroken, Sealer
 
 PARTITION: Final = "user-tokens"
 RENEW_BEFORE: Final = timedelta(minutes=5)
 CLAIM_LIFE: Final = timedelta(seconds=30)
 LOOK_AGAIN_S: Final = 0.2
+REFUSED_AGAIN_S: Final = 60.0
 _PURPOSE: Final = "user tokens"
 
 log = structlog.get_logger()
@@ -113,16 +114,30 @@ class UserTokenVault:
     async def _renew(self, account_id: int, claim: _Kept, stored: StoredTokens, etag: str) -> StoredTokens:
         try:
             tokens = await self._oauth.refresh(stored.tokens.refresh_token or "")
-        except GrantRefused as error:
-            await self._views.write([Remove(partition=PARTITION, id=str(account_id), if_match=etag)])
-            log.info("user_tokens_spent", account_id=account_id, reason=error.code)
-            raise SignInNeeded("GitHub does not renew the sign-in") from error
+        except (GrantRefused, GitHubRefused) as error:
+            if error.code == REFRESH_TOKEN_SPENT:
+                raise await self._spent(account_id, etag) from error
+            await self._release(account_id, claim, etag)
+            log.warning("user_tokens_not_renewed", account_id=account_id, reason=error.code)
+            raise GitHubUnavailable("GitHub renews no sign-ins now", pause_s=REFUSED_AGAIN_S) from error
         except GitHubUnavailable:
-            await self._write(account_id, msgspec.structs.replace(claim, claimed_until=None), if_match=etag)
+            await self._release(account_id, claim, etag)
             raise
         renewed = msgspec.structs.replace(stored, tokens=tokens)
-        await self._write(account_id, await self._sealed(claim.key, renewed), if_match=etag)
+        try:
+            await self._write(account_id, await self._sealed(claim.key, renewed), if_match=etag)
+        except KeyDestroyed as error:
+            raise SignInNeeded("the account was left meanwhile") from error
         return renewed
+
+    async def _spent(self, account_id: int, etag: str) -> SignInNeeded:
+        """Forget the pair of which GitHub says that it works no more; anything else it says may be about us."""
+        await self._views.write([Remove(partition=PARTITION, id=str(account_id), if_match=etag)])
+        log.info("user_tokens_spent", account_id=account_id)
+        return SignInNeeded("GitHub does not renew the sign-in")
+
+    async def _release(self, account_id: int, claim: _Kept, etag: str) -> None:
+        await self._write(account_id, msgspec.structs.replace(claim, claimed_until=None), if_match=etag)
 
     async def _load(self, account_id: int) -> tuple[Document, _Kept, StoredTokens]:
         document = await self._views.get(PARTITION, str(account_id))
