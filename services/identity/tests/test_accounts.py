@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.envelope import Event
 from zekt_common.errors import KeyDestroyed
 from zekt_common.ports.keys import DataKey
 from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, AccountOpened, PersonLinked, key_of
@@ -112,16 +113,31 @@ async def test_whoever_comes_back_begins_anew(identity: Running) -> None:
     assert (await browser.call("PUT", "/api/account", DESCRIPTION)).body["contact"] == CONTACT
 
 
+async def appended(identity: Running, *events: Event) -> None:
+    """Have events in the account's stream whose consequences a crash has kept from happening."""
+    async with open_backend(identity.data_dir, "identity") as backend:
+        stored = await backend.store.read("account/4242")
+        await backend.store.append("account/4242", wrap("account/4242", events), expected_version=stored[-1].version)
+
+
+async def until_destroyed(identity: Running, key: int) -> None:
+    async def is_destroyed() -> bool:
+        return await data_key(identity, key) is None
+
+    await until(is_destroyed)
+
+
 async def test_an_erasure_that_a_crash_interrupted_is_made_up_for(identity: Running) -> None:
     await opened(identity)
     key = key_of(4_242, 1)
-    left = AccountLeft(account_id=4_242, actor="4242", origin="x", at=identity.clock(), key=key)
-    async with open_backend(identity.data_dir, "identity") as backend:
-        stored = await backend.store.read("account/4242")
-        events = wrap("account/4242", [left])
-        await backend.store.append("account/4242", events, expected_version=stored[-1].version)
+    await appended(identity, AccountLeft(account_id=4_242, actor="4242", origin="x", at=identity.clock(), key=key))
+    await until_destroyed(identity, key)
 
-    async def is_erased() -> bool:
-        return await data_key(identity, key) is None
 
-    await until(is_erased)
+async def test_an_erasure_that_is_outstanding_when_the_person_comes_back_is_made_up_for_too(identity: Running) -> None:
+    await opened(identity)
+    first, second = key_of(4_242, 1), key_of(4_242, 2)
+    by: dict[str, Any] = {"account_id": 4_242, "actor": "4242", "origin": "x", "at": identity.clock()}
+    await appended(identity, AccountLeft(**by, key=first), PersonLinked(**by, tenure=2, key=second))
+    await until_destroyed(identity, first)
+    assert await data_key(identity, second) is not None

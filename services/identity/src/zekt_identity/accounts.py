@@ -18,6 +18,7 @@ from zekt_identity.account import (
     Persona,
     Sku,
     Status,
+    key_of,
     stream_of,
 )
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
@@ -112,11 +113,17 @@ class Accounts:
         await self.erase(stream)
 
     async def erase(self, stream: str) -> bool:
-        """Destroy the data key and the tokens of an account that was left; True once nothing is left to do."""
-        account = await self._ledger.load(ACCOUNT, stream)
-        if account.status is Status.LEFT:
-            await self._sealer.erase(account.key)
-            await self._vault.remove(int(stream.rpartition("/")[2]))
+        """Destroy what was left: the data keys of past tenures, and the tokens; True once nothing is left to do.
+
+        Who has come back meanwhile keeps what is of the tenure that they began.
+        """
+        account, account_id = await self._ledger.load(ACCOUNT, stream), int(stream.rpartition("/")[2])
+        has_left = account.status is Status.LEFT
+        past = account.tenure if has_left else account.tenure - 1
+        for tenure in range(1, past + 1):
+            await self._sealer.erase(key_of(account_id, tenure))
+        if has_left:
+            await self._vault.remove(account_id)
         return True
 
     async def _revoke(self, account_id: int) -> None:
