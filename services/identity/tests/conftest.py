@@ -152,7 +152,8 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     sandbox.callback_urls = [f"{public_url}/auth/callback"]
-    reconcile_after_s = changes.pop("reconcile_after_s", 3600.0)
+    reconciling = {"reconcile_after_s": changes.pop("reconcile_after_s", 3600.0)}
+    reconciling["reconcile_every_s"] = changes.pop("reconcile_every_s", 3600.0)
     clock = changes.pop("clock", None) or MovableClock()
     honest: dict[str, Any] = {
         "github_url": sandbox.url,
@@ -165,7 +166,7 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
     host = HostSettings(port=port, internal_port=0, data_dir=data_dir)
     settings = IdentitySettings(host=host, **(honest | changes))
     issuer = EmbeddedIssuer(data_dir)
-    service = build_service(settings, clock=clock, ask_again_s=0.01, reconcile_after_s=reconcile_after_s)
+    service = build_service(settings, clock=clock, ask_again_s=0.01, **reconciling)
     async with (
         serving([service], settings.host) as hosted,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,

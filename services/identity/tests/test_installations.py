@@ -147,6 +147,35 @@ async def test_a_repository_keeps_its_id_under_another_name(
     await dispatcher.until(lambda heard: heard.repositories[known].archived)
 
 
+async def test_a_repository_that_is_archived_and_made_writable_again_is_so_here(
+    identity: Running, dispatcher: Dispatcher, sandbox: GitHubSandbox
+) -> None:
+    known = consumer(sandbox)
+    await hand_over(identity, await sandbox.archive_repository("beta/consumer"))
+    await dispatcher.until(lambda heard: heard.repositories[known].archived)
+    await hand_over(identity, await sandbox.unarchive_repository("beta/consumer"))
+    await dispatcher.until(lambda heard: not heard.repositories[known].archived)
+
+
+async def test_a_repository_that_changes_hands_is_the_new_owners(
+    identity: Running, dispatcher: Dispatcher, sandbox: GitHubSandbox
+) -> None:
+    known, acme = consumer(sandbox), sandbox.create_installation("acme", id=73).account.id
+    await hand_over(identity, await sandbox.transfer_repository("beta/consumer", "acme"))
+    await dispatcher.until(lambda heard: heard.repositories[known].installation_id == 73)
+    moved = dispatcher.repositories[known]
+    assert (moved.repository, moved.account_id, moved.status) == ("acme/consumer", acme, "covered")
+
+
+async def test_a_repository_that_goes_where_the_app_is_not_is_withdrawn(
+    identity: Running, dispatcher: Dispatcher, sandbox: GitHubSandbox
+) -> None:
+    known = consumer(sandbox)
+    sandbox.create_organization("elsewhere")
+    await hand_over(identity, await sandbox.transfer_repository("beta/consumer", "elsewhere"))
+    await dispatcher.until(lambda heard: heard.repositories[known].status == "withdrawn")
+
+
 async def test_a_deleted_repository_is_withdrawn(
     identity: Running, dispatcher: Dispatcher, sandbox: GitHubSandbox
 ) -> None:
@@ -164,6 +193,33 @@ async def test_what_no_webhook_told_is_healed_at_the_next_start(sandbox: GitHubS
     async with identity_at(sandbox, tmp_path, clock=utc_now, reconcile_after_s=0.0) as running:
         heard = Dispatcher(running)
         await heard.until(lambda heard: 73 in heard.installations and heard.installations[72].status == "suspended")
+
+
+async def test_what_no_webhook_told_is_learnt_while_the_service_runs(sandbox: GitHubSandbox, tmp_path: Path) -> None:
+    known = consumer(sandbox)
+    async with identity_at(sandbox, tmp_path, clock=utc_now, reconcile_after_s=0.0, reconcile_every_s=0.05) as running:
+        heard = Dispatcher(running)
+        await heard.until(lambda heard: known in heard.repositories)
+        sandbox.create_installation("acme", id=73)
+        sandbox.delete_installation(72)
+        await heard.until(lambda heard: 73 in heard.installations and heard.installations[72].status == "removed")
+        await heard.until(lambda heard: heard.repositories[known].status == "withdrawn")
+
+
+async def test_an_enterprise_that_has_the_app_hides_no_other_installation(
+    sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
+    sandbox.create_enterprise("octo-corp")
+    enterprise = sandbox.create_installation("octo-corp", id=71)
+    sandbox.create_installation("acme", id=73)
+    async with identity_at(sandbox, tmp_path, clock=utc_now, reconcile_after_s=0.0) as running:
+        heard = Dispatcher(running)
+        await heard.until(lambda heard: {72, 73} <= heard.installations.keys())
+        await hand_over(running, [*await sandbox.suspend_installation(71), *await sandbox.suspend_installation(72)])
+        await heard.until(lambda heard: heard.installations[72].status == "suspended")
+        assert enterprise.id not in heard.installations
+        async with open_backend(running.data_dir, "identity") as backend:
+            assert await backend.bus.dead_letters("ingress", "identity") == []
 
 
 async def test_tokens_of_a_suspended_installation_are_not_given_from_the_cache(

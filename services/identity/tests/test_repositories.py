@@ -75,6 +75,16 @@ async def test_a_person_sees_the_installations_and_repositories_that_github_show
     assert (await stranger.call("GET", REPOSITORIES)).told == (404, "not_found")
 
 
+async def test_a_person_sees_an_enterprises_installation_among_the_others(
+    octocat: Browser, sandbox: GitHubSandbox
+) -> None:
+    sandbox.create_enterprise("octo-corp")
+    sandbox.create_installation("octo-corp", id=71)
+    sandbox.set_membership("octo-corp", "octocat", "admin")
+    shown = (await octocat.call("GET", INSTALLATIONS)).body["installations"]
+    assert {one["installationId"]: one["login"] for one in shown} == {71: "octo-corp", 72: "beta"}
+
+
 async def test_pages_follow_each_other(octocat: Browser, sandbox: GitHubSandbox) -> None:
     names = [f"beta/many-{number}" for number in range(100)]
     for name in names:

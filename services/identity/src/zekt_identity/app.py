@@ -43,7 +43,7 @@ from zekt_identity.key_ring import KeyRing
 from zekt_identity.ledger import Ledger
 from zekt_identity.person_repositories import PersonRepositories
 from zekt_identity.projections import project
-from zekt_identity.reconciliation import Reconciliation
+from zekt_identity.reconciliation import EVERY_S, Reconciliation
 from zekt_identity.repositories_http import RepositoriesDesk, RepositoriesDoor
 from zekt_identity.repository_access import RepositoryAccess
 from zekt_identity.sealing import Sealer
@@ -71,12 +71,19 @@ class _Identity:
     auditor: Auditor
 
     def __init__(
-        self, settings: IdentitySettings, clock: Clock, *, ask_again_s: float, reconcile_after_s: float
+        self,
+        settings: IdentitySettings,
+        clock: Clock,
+        *,
+        ask_again_s: float,
+        reconcile_after_s: float,
+        reconcile_every_s: float,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._ask_again_s = ask_again_s
         self._reconcile_after_s = reconcile_after_s
+        self._reconcile_every_s = reconcile_every_s
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -168,7 +175,10 @@ class _Identity:
         self._sweeper = Sweeper(backend.views, backend.leases, name=NAME, fire=accounts.erase, now=self._clock)
         self._retention = Retention(backend.expiring, backend.leases, name=NAME)
         self._reconciliation = Reconciliation(
-            installations.reconcile, backend.leases, first_after_s=self._reconcile_after_s
+            installations.reconcile,
+            backend.leases,
+            first_after_s=self._reconcile_after_s,
+            every_s=self._reconcile_every_s,
         )
         self.operated = Operated(
             store=backend.store,
@@ -211,9 +221,16 @@ def build_service(
     clock: Clock = utc_now,
     ask_again_s: float = ASK_AGAIN_S,
     reconcile_after_s: float = 0.0,
+    reconcile_every_s: float = EVERY_S,
 ) -> Service:
     """Return identity, ready to be hosted."""
-    identity = _Identity(settings, clock, ask_again_s=ask_again_s, reconcile_after_s=reconcile_after_s)
+    identity = _Identity(
+        settings,
+        clock,
+        ask_again_s=ask_again_s,
+        reconcile_after_s=reconcile_after_s,
+        reconcile_every_s=reconcile_every_s,
+    )
     routes = [
         *TokenDoor(lambda: identity.tokens).routes(),
         *AuthDoor(lambda: identity.signing_in).routes(),

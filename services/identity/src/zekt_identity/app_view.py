@@ -1,11 +1,15 @@
-"""What the App sees at GitHub: its installations and the repositories in each, asked page by page."""
+"""What the App sees at GitHub: its installations and the repositories in each, asked page by page.
+
+Pages are counted, so what leaves an early one while it is read makes a later entry slide past: an entry that is missing
+proves nothing by itself.
+"""
 
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from zekt_identity.github_app import GitHubApp, GitHubRefused
+from zekt_identity.github_app import GitHubApp, GitHubRefused, GitHubUnavailable, RateLimited
 from zekt_identity.installation import InstallationFacts
 from zekt_identity.repository import RepositoryFacts
 
@@ -13,13 +17,15 @@ PAGE: Final = 100
 
 
 class _Account(msgspec.Struct):
+    """A user or an organisation; an enterprise has a slug and no login."""
+
     id: int
-    login: str
+    login: str = ""
 
 
 class _Installation(msgspec.Struct):
     id: int
-    account: _Account
+    account: _Account | None = None
     suspended_at: datetime | None = None
 
 
@@ -41,7 +47,7 @@ class AppView:
         self._app = app
 
     async def installations(self) -> list[InstallationFacts]:
-        """Return every installation, suspended ones too.
+        """Return every installation that may cover repositories, suspended ones too.
 
         Raises:
             GitHubUnavailable: not now.
@@ -52,13 +58,13 @@ class AppView:
         while True:
             path = f"/app/installations?per_page={PAGE}&page={number}"
             page = await self._app.get(path, list[_Installation])
-            found += map(_facts, page)
+            found += [facts for one in page if (facts := _facts(one)) is not None]
             if len(page) < PAGE:
                 return found
             number += 1
 
     async def installation(self, installation_id: int) -> InstallationFacts | None:
-        """Return the installation, None if there is none of this id any more.
+        """Return the installation, None if there is none of this id (any more) that may cover repositories.
 
         Raises:
             GitHubUnavailable: not now.
@@ -75,10 +81,17 @@ class AppView:
         """Return the repositories in an active installation.
 
         Raises:
-            GitHubUnavailable: not now.
-            GitHubRefused: it is gone or suspended meanwhile.
+            RateLimited: the App has spent its limit.
+            GitHubUnavailable: not now; or the installation has spent its own limit.
+            GitHubRefused: it is gone or suspended meanwhile, or lets us see nothing.
         """
         token = await self._app.reading_token(installation_id)
+        try:
+            return await self._repositories(installation_id, token)
+        except RateLimited as error:
+            raise GitHubUnavailable("the installation's rate limit is reached", pause_s=error.pause_s) from error
+
+    async def _repositories(self, installation_id: int, token: str) -> list[RepositoryFacts]:
         found: list[RepositoryFacts] = []
         number = 1
         while True:
@@ -90,11 +103,15 @@ class AppView:
             number += 1
 
 
-def _facts(installation: _Installation) -> InstallationFacts:
+def _facts(installation: _Installation) -> InstallationFacts | None:
+    """Return what is known of it; an enterprise's covers no repository, and its id is not one of an account's."""
+    account = installation.account
+    if account is None or not account.login:
+        return None
     return InstallationFacts(
         installation_id=installation.id,
-        account_id=installation.account.id,
-        login=installation.account.login,
+        account_id=account.id,
+        login=account.login,
         status="active" if installation.suspended_at is None else "suspended",
     )
 

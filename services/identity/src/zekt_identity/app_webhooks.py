@@ -22,9 +22,15 @@ _STOPS: Final = {"suspend": "suspended", "deleted": "removed"}
 log = structlog.get_logger()
 
 
-class _Account(msgspec.Struct):
+class _Identified(msgspec.Struct):
     id: int
-    login: str
+
+
+class _Account(msgspec.Struct):
+    """A user or an organisation; an enterprise, which has no repositories, has a slug and no login."""
+
+    id: int
+    login: str = ""
 
 
 class _Installation(msgspec.Struct):
@@ -32,17 +38,13 @@ class _Installation(msgspec.Struct):
     account: _Account | None = None
 
 
-class _Repository(msgspec.Struct):
-    id: int
-
-
 class _Body(msgspec.Struct):
     """The fields of the App's webhooks that matter; which are there depends on the event."""
 
-    sender: _Account
+    sender: _Identified
     installation: _Installation | None = None
-    repository: _Repository | None = None
-    repositories_removed: list[_Repository] = []
+    repository: _Identified | None = None
+    repositories_removed: list[_Identified] = []
 
 
 class AppWebhooks:
@@ -71,13 +73,13 @@ class AppWebhooks:
 
     async def _stop(self, message: AppWebhookReceived, body: _Body, installation: _Installation) -> None:
         """Have deliveries stop before GitHub is asked, which may take its time."""
-        status = _STOPS.get(message.action or "")
-        if message.event == "installation" and status is not None and installation.account is not None:
+        status, account = _STOPS.get(message.action or ""), installation.account
+        if message.event == "installation" and status is not None and account is not None and account.login:
             facts = msgspec.convert(
                 {
                     "installation_id": installation.id,
-                    "account_id": installation.account.id,
-                    "login": installation.account.login,
+                    "account_id": account.id,
+                    "login": account.login,
                     "status": status,
                 },
                 InstallationFacts,
@@ -98,7 +100,7 @@ class AppWebhooks:
             log.warning("installation_not_refreshed", installation_id=installation_id, reason=error.code)
         return Complete()
 
-    async def _authorization_revoked(self, message: AppWebhookReceived, sender: _Account) -> Settlement:
+    async def _authorization_revoked(self, message: AppWebhookReceived, sender: _Identified) -> Settlement:
         if message.action == "revoked":
             order = Order(account_id=sender.id, actor=GITHUB, origin=GITHUB, at=message.received_at)
             await self._accounts.revoked(order)

@@ -11,8 +11,11 @@ PAGE: Final = 100
 
 
 class _Account(msgspec.Struct, frozen=True):
+    """A user or an organisation, which have a login, or an enterprise, which has a slug."""
+
     id: int
-    login: str
+    login: str = ""
+    slug: str = ""
 
 
 class _Installation(msgspec.Struct, frozen=True):
@@ -65,7 +68,9 @@ class PersonRepositories:
         path = f"/user/installations?per_page={PAGE}&page={page}"
         found = await self._github.get(account_id, path, _Installations, purpose="list installations")
         return [
-            ShownInstallation(one.id, one.account.id, one.account.login, one.suspended_at is not None)
+            ShownInstallation(
+                one.id, one.account.id, one.account.login or one.account.slug, one.suspended_at is not None
+            )
             for one in found.installations
         ]
 

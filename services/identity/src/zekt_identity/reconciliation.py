@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from zekt_common.kit.supervision import supervise
+from zekt_common.kit.supervision import growing_pause_s, supervise
 from zekt_common.ports import Leases
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 
@@ -18,12 +18,23 @@ log = structlog.get_logger()
 
 
 class Reconciliation:
-    """Run any number, one is at work."""
+    """Run any number, one is at work. `reconcile` returns of how many installations GitHub told nothing."""
 
-    def __init__(self, reconcile: Callable[[], Awaitable[None]], leases: Leases, *, first_after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        reconcile: Callable[[], Awaitable[int]],
+        leases: Leases,
+        *,
+        first_after_s: float = 0.0,
+        every_s: float = EVERY_S,
+        again_s: float = AGAIN_S,
+    ) -> None:
         self._reconcile = reconcile
         self._leases = leases
         self._pause_s = first_after_s
+        self._every_s = every_s
+        self._again_s = again_s
+        self._in_part = 0
 
     async def run(self) -> None:
         """Reconcile until cancelled; whatever fails is logged and tried again."""
@@ -38,12 +49,21 @@ class Reconciliation:
     async def _once(self) -> float:
         """Return after how many seconds to do it again."""
         try:
-            await self._reconcile()
+            failed = await self._reconcile()
         except GitHubUnavailable as error:
             log.warning("installations_not_reconciled", reason=str(error))
-            return error.pause_s or AGAIN_S
+            return error.pause_s or self._again_s
         except GitHubRefused as error:
             log.warning("installations_not_reconciled", reason=error.code)
-            return EVERY_S
+            return self._every_s
+        if failed:
+            return self._sooner(failed)
+        self._in_part = 0
         log.info("installations_reconciled")
-        return EVERY_S
+        return self._every_s
+
+    def _sooner(self, failed: int) -> float:
+        """Try soon what may be over soon, and ever later what seems to last."""
+        self._in_part += 1
+        log.warning("installations_reconciled_in_part", failed=failed)
+        return growing_pause_s(self._in_part, first_s=self._again_s, longest_s=self._every_s)

@@ -4,7 +4,7 @@ from typing import Any
 
 from zekt_sandbox.github.clock import iso
 from zekt_sandbox.github.model import APP_PERMISSIONS, Account, HookDelivery, Installation, Repository
-from zekt_sandbox.github.resources import API, CREATED, WEB, account_json
+from zekt_sandbox.github.resources import API, CREATED, WEB, account_json, enterprise_json
 from zekt_sandbox.github.signing import Hook
 from zekt_sandbox.github.state import AppRegistration
 
@@ -34,19 +34,20 @@ def app_json(app: AppRegistration, installations: int) -> dict[str, Any]:
 
 def installation_json(installation: Installation, app: AppRegistration) -> dict[str, Any]:
     """An installation."""
+    account = installation.account
     suspended_at = None if installation.suspended_at is None else iso(installation.suspended_at)
     return {
         "id": installation.id,
         "client_id": app.client_id,
-        "account": account_json(installation.account),
+        "account": enterprise_json(account) if account.type == "Enterprise" else account_json(account),
         "repository_selection": "all" if installation.selected is None else "selected",
         "access_tokens_url": f"{API}/app/installations/{installation.id}/access_tokens",
         "repositories_url": f"{API}/installation/repositories",
-        "html_url": f"{WEB}/organizations/{installation.account.login}/settings/installations/{installation.id}",
+        "html_url": f"{WEB}/organizations/{account.login}/settings/installations/{installation.id}",
         "app_id": app.id,
         "app_slug": app.slug,
-        "target_id": installation.account.id,
-        "target_type": installation.account.type,
+        "target_id": account.id,
+        "target_type": account.type,
         "permissions": installation.permissions,
         "events": APP_EVENTS,
         "created_at": iso(installation.created_at),

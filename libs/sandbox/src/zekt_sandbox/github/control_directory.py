@@ -9,7 +9,7 @@ from zekt_sandbox.github.control_body import Body, controls
 from zekt_sandbox.github.core import CORE
 from zekt_sandbox.github.directory import InstallationChanges, RepositoryChanges, RepositoryOptions
 from zekt_sandbox.github.model import Installation
-from zekt_sandbox.github.resources import account_json, repository_json, workflow_json
+from zekt_sandbox.github.resources import account_json, enterprise_json, repository_json, workflow_json
 
 routes = web.RouteTableDef()
 _CREATED = 201
@@ -23,6 +23,15 @@ async def create_organization(request: web.Request) -> web.Response:
     login, number = body.required("login"), body.optional("id")
     body.end()
     return web.json_response(account_json(controls(request).create_organization(login, id=number)), status=_CREATED)
+
+
+@routes.post("/enterprises")
+async def create_enterprise(request: web.Request) -> web.Response:
+    """Create an enterprise."""
+    body = await Body.read(request)
+    slug, number = body.required("slug"), body.optional("id")
+    body.end()
+    return web.json_response(enterprise_json(controls(request).create_enterprise(slug, id=number)), status=_CREATED)
 
 
 @routes.post("/repositories")

@@ -56,6 +56,14 @@ class DirectoryControls:
         """
         return self._state.add_account(Account(id or self._state.ids.next("account"), login))
 
+    def create_enterprise(self, slug: str, *, id: int | None = None) -> Account:  # noqa: A002  GitHub's own word
+        """A new enterprise, in which an App may be installed for the enterprise itself.
+
+        Raises:
+            InvalidControlError: the slug or the id is taken.
+        """
+        return self._state.add_account(Account(id or self._state.ids.next("account"), slug, "Enterprise"))
+
     def create_repository(
         self,
         full_name: str,

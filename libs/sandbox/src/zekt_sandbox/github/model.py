@@ -12,7 +12,7 @@ LEVELS = {"read": 1, "write": 2, "admin": 3}
 
 @dataclass(slots=True)
 class Account:
-    """A user or an organisation; its id survives a rename."""
+    """A user, an organisation or an enterprise, whose login is its slug; its id survives a rename."""
 
     id: int
     login: str

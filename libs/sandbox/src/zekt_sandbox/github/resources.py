@@ -115,6 +115,22 @@ def organization_json(account: Account) -> dict[str, Any]:
     }
 
 
+def enterprise_json(enterprise: Account) -> dict[str, Any]:
+    """An enterprise, as an installation in it names its account: by a slug, without a login."""
+    return {
+        "id": enterprise.id,
+        "slug": enterprise.login,
+        "node_id": f"E_kgDOB{enterprise.id}",
+        "name": enterprise.login.title(),
+        "description": None,
+        "website_url": None,
+        "html_url": f"{WEB}/enterprises/{enterprise.login}",
+        "avatar_url": f"https://avatars.githubusercontent.com/b/{enterprise.id}?v=4",
+        "created_at": CREATED,
+        "updated_at": CREATED,
+    }
+
+
 def minimal_repository_json(repository: Repository) -> dict[str, Any]:
     """A repository as a run nests it."""
     url = f"{API}/repos/{repository.full_name}"
