@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,37 @@ def test_asking_slows_down_when_told_to_and_ends_in_time(suite: DemoSuite) -> No
         await_session(suite.suite, begun(suite, expires_in_s=9, interval_s=1), sleep=waits.append)
     assert caught.value.exit_code == Exit.TIMED_OUT
     assert waits == [1, 1, 6, 11]
+
+
+@contextmanager
+def answering(statuses: list[int]) -> Iterator[HttpClient]:
+    """Give a client of a suite that answers polls so, and after that with a session."""
+
+    class Polled(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status = statuses.pop(0) if statuses else 200
+            content = b'{"accountId": 1, "token": "t"}' if status == 200 else b'{"error": "x", "detail": "x"}'
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Polled) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield HttpClient(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
+def test_who_shares_a_network_with_many_asks_less_often_and_signs_in_all_the_same() -> None:
+    waits: list[float] = []
+    asked = Begun(user_code="x", verification_url="x", expires_in_s=900, interval_s=5, note="x")
+    with answering([429, 503, 429]) as client:
+        assert await_session(client, asked, sleep=waits.append).account_id == 1
+    assert waits == [5, 10, 10, 15]
 
 
 def test_the_suites_word_that_it_is_too_late_is_a_timeout(suite: DemoSuite) -> None:

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer, EmbeddedTokens
 from zekt_common.clock import utc_now
@@ -19,9 +20,13 @@ from zekt_common.contracts.identity import TOKENS_INSTALLATION
 from zekt_common.envelope import Event
 from zekt_common.kit.host import Hosted, serving
 from zekt_common.kit.identity_client import IdentityClient
+from zekt_common.kit.projector import Projector
 from zekt_common.kit.settings import HostSettings
+from zekt_common.kit.supervision import finish
 from zekt_identity.app import build_service
 from zekt_identity.audit import AccessRefused
+from zekt_identity.ledger import Ledger
+from zekt_identity.projections import project
 from zekt_identity.settings import IdentitySettings, OAuthClient
 from zekt_sandbox import GitHubSandbox
 
@@ -96,6 +101,17 @@ class Browser:
     async def sign_in(self, login: str = "octocat") -> None:
         answer = await self.call("GET", await self.authorize(login))
         assert (answer.status, answer.headers["Location"]) == (303, "/")
+
+
+@asynccontextmanager
+async def ledger_over(backend: Backend) -> AsyncIterator[Ledger]:
+    """Give the ledger of a service that does nothing else, on its own backend."""
+    projector = Projector(backend.store, backend.views, name="identity", project=project)
+    projecting = asyncio.create_task(projector.run())
+    try:
+        yield Ledger(backend.store, projector)
+    finally:
+        await finish([projecting], within_s=0)
 
 
 @dataclass

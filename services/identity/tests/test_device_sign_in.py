@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zekt_identity.device_http import BURST_OF_ADDRESS, BURST_OF_ALL
+from zekt_identity.device_http import BEGIN_BURST, BURST_OF_ALL, POLLS_BURST
 from zekt_identity.session import SessionBegun
 from zekt_sandbox import GitHubSandbox
 
@@ -133,22 +133,33 @@ async def begun_from(identity: Running, address: str) -> Answer:
     return await identity.browser().call("POST", "/auth/device", X_Forwarded_For=address)
 
 
-async def test_one_address_begins_ten_sign_ins_and_then_waits(identity: Running) -> None:
-    answers = [await begun_from(identity, "203.0.113.7") for _ in range(BURST_OF_ADDRESS + 1)]
-    assert [answer.status for answer in answers] == [200] * BURST_OF_ADDRESS + [429]
+async def polled_from(identity: Running, address: str) -> Answer:
+    return await identity.browser().call("POST", "/auth/device/poll", {"note": "x"}, X_Forwarded_For=address)
+
+
+async def test_one_network_begins_ten_sign_ins_and_then_waits(identity: Running) -> None:
+    answers = [await begun_from(identity, f"203.0.113.{n}") for n in range(BEGIN_BURST + 1)]
+    assert [answer.status for answer in answers] == [200] * BEGIN_BURST + [429]
     assert answers[-1].told == (429, "too_many_sign_ins")
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 10
-    assert (await begun_from(identity, "203.0.113.8")).status == 200
+    assert (await begun_from(identity, "203.0.114.8")).status == 200
+
+
+async def test_one_network_asks_so_often_and_then_waits_and_github_is_spared(identity: Running) -> None:
+    answers = [await polled_from(identity, f"2001:db8::{n:x}") for n in range(POLLS_BURST + 20)]
+    assert {answer.status for answer in answers[:POLLS_BURST]} == {403}
+    assert answers[-1].told == (429, "too_many_sign_ins")
+    assert (await polled_from(identity, "2001:db8:0:1::1")).status == 403
 
 
 async def test_the_nearest_proxy_says_who_it_is_and_not_the_caller(identity: Running) -> None:
-    answers = [await begun_from(identity, f"198.51.100.{n}, 203.0.113.7") for n in range(BURST_OF_ADDRESS + 1)]
+    answers = [await begun_from(identity, f"198.51.{n}.1, 203.0.113.7") for n in range(BEGIN_BURST + 1)]
     assert answers[-1].told == (429, "too_many_sign_ins")
 
 
-async def test_many_addresses_together_are_limited_too(identity: Running) -> None:
+async def test_many_networks_together_are_limited_too(identity: Running) -> None:
     identity.sandbox.set_device_flow(enabled=False)  # not what GitHub says, how often it is asked
-    calls = [begun_from(identity, f"203.0.113.{n}") for n in range(BURST_OF_ALL + 60)]
+    calls = [begun_from(identity, f"203.0.{n}.1") for n in range(BURST_OF_ALL + 60)]
     statuses = [answer.status for answer in await asyncio.gather(*calls)]
     assert 429 in statuses
     assert statuses.count(404) >= BURST_OF_ALL

@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from zekt_identity.github_app import GitHubUnavailable
-from zekt_identity.github_oauth import CONCURRENT_CALLS, MAX_ANSWER_BYTES
+from zekt_identity.github_oauth import MAX_ANSWER_BYTES
+from zekt_identity.github_slots import SLOTS
 
 from .raw_github import answering
 
@@ -38,7 +39,7 @@ async def test_of_a_crowd_none_calls_once_github_is_known_to_fail() -> None:
     crowded = asyncio.Event()
 
     async def write(_response: web.StreamResponse) -> None:
-        if len(calls) == CONCURRENT_CALLS:
+        if len(calls) == SLOTS:
             crowded.set()
         await crowded.wait()
 
@@ -46,4 +47,4 @@ async def test_of_a_crowd_none_calls_once_github_is_known_to_fail() -> None:
         crowd = (oauth.person(f"ghu_{number}") for number in range(1_000))
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert all(isinstance(outcome, GitHubUnavailable) for outcome in outcomes)
-        assert len(calls) == CONCURRENT_CALLS
+        assert len(calls) == SLOTS

@@ -14,15 +14,15 @@ from aiohttp import web
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.embedded import open_backend
-from zekt_common.kit.projector import Projector
 from zekt_identity.app_view import AppView
 from zekt_identity.github_app import GitHubApp, RateLimited
 from zekt_identity.installation import InstallationFacts
 from zekt_identity.installations import Installations
-from zekt_identity.ledger import Ledger
-from zekt_identity.projections import INSTALLATIONS, project, repositories_of
+from zekt_identity.projections import INSTALLATIONS, repositories_of
 from zekt_identity.reconciliation import Reconciliation
 from zekt_sandbox.github.state import generate_private_key
+
+from .conftest import ledger_over
 
 FORBIDDEN = {"message": "The organization has an IP allow list enabled, and your IP address is not permitted."}
 APART = 1_000
@@ -112,13 +112,10 @@ async def watching(tmp_path: Path) -> AsyncIterator[Watching]:
         serving(github) as url,
         aiohttp.ClientSession() as http,
         open_backend(tmp_path, "identity") as backend,
+        ledger_over(backend) as ledger,
     ):
-        projector = Projector(backend.store, backend.views, name="identity", project=project)
-        projecting = asyncio.create_task(projector.run())
         app = AppView(GitHubApp(http, api_url=url, app_id=1, private_key_pem=key))
-        yield Watching(github, Installations(Ledger(backend.store, projector), backend.views, app), backend)
-        projecting.cancel()
-        await asyncio.gather(projecting, return_exceptions=True)
+        yield Watching(github, Installations(ledger, backend.views, app), backend)
 
 
 @pytest.mark.parametrize("status", [403, 500])

@@ -3,7 +3,7 @@
 import pytest
 
 from zekt_common.auth.sessions import COOKIE
-from zekt_identity.auth_http import ATTEMPT_COOKIE
+from zekt_identity.auth_http import ATTEMPT_COOKIE, CALLBACKS_BURST
 
 from .conftest import Browser, Running
 
@@ -112,3 +112,14 @@ async def test_nobody_is_redirected_elsewhere(identity: Running, elsewhere: str)
 async def test_the_host_header_does_not_choose_where_github_returns_to(identity: Running) -> None:
     answer = await identity.browser().call("GET", "/auth/login", Host="evil.example")
     assert "evil" not in answer.headers["Location"]
+
+
+async def test_one_network_comes_back_so_often_and_then_waits_before_github_is_asked(identity: Running) -> None:
+    path, there = "/auth/callback?code=c&state=x", "203.0.113.{}"
+    answers = [
+        await identity.browser().call("GET", path, X_Forwarded_For=there.format(n)) for n in range(CALLBACKS_BURST + 10)
+    ]
+    assert {answer.status for answer in answers[:CALLBACKS_BURST]} == {403}
+    assert answers[-1].told == (429, "too_many_sign_ins")
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    await identity.browser().sign_in()

@@ -16,7 +16,7 @@ from zekt_cli.suite import locate
 from zekt_common.kit.settings import is_secure_url
 
 SLOWER_BY_S: Final = 5
-_OK, _NOT_YET, _FORBIDDEN, _UNAVAILABLE = 200, 202, 403, 503
+_OK, _NOT_YET, _FORBIDDEN, _TOO_MANY, _UNAVAILABLE = 200, 202, 403, 429, 503
 _CODES: Final = {"sign_in_expired": Exit.TIMED_OUT}
 
 
@@ -71,7 +71,7 @@ def await_session(client: HttpClient, begun: Begun, *, sleep: Callable[[float], 
         sleep(interval_s)
         waited_s += interval_s
         answer = client.request("POST", "/auth/device/poll", body={"note": begun.note})
-        if answer.status == _NOT_YET and answer.body == {"status": "slow_down"}:
+        if answer.status == _TOO_MANY or (answer.status == _NOT_YET and answer.body == {"status": "slow_down"}):
             interval_s += SLOWER_BY_S
         elif answer.status not in (_NOT_YET, _UNAVAILABLE):
             return _session(answer)

@@ -1,6 +1,7 @@
 """`/auth`: signing in and out, and the public keys by which other services recognise sessions."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +22,11 @@ from zekt_identity.github_oauth import GrantRefused
 from zekt_identity.session import SessionSpent
 from zekt_identity.sessions import TOKEN_LIFE, Sessions
 from zekt_identity.sign_in import ATTEMPT_LIFE, CALLBACK_PATH, AttemptRefused, ReturnRefused, SignedIn, SignIn
+from zekt_identity.sign_in_limit import SignInLimit
 
 ATTEMPT_COOKIE: Final = "__Host-zekt_sign_in"
+CALLBACKS_PER_S: Final = 1.0
+CALLBACKS_BURST: Final = 30
 RETRY_AFTER_S: Final = 5.0
 _NO_BODY: Final = 1024
 _TOLD_BY_BROWSER: Final = frozenset({"access_denied", "application_suspended", "redirect_uri_mismatch"})
@@ -42,10 +46,14 @@ class SignInDesk:
 
 
 class AuthDoor:
-    """The routes; `desk` is asked for on each request, since it exists only while the service runs."""
+    """The routes; `desk` is asked for on each request, since it exists only while the service runs.
 
-    def __init__(self, desk: Callable[[], SignInDesk]) -> None:
+    A callback has GitHub asked, so callbacks are limited for each network.
+    """
+
+    def __init__(self, desk: Callable[[], SignInDesk], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
+        self._callbacks = SignInLimit(per_s=CALLBACKS_PER_S, burst=CALLBACKS_BURST, monotonic=monotonic)
 
     def routes(self) -> list[Route]:
         """Return all of them."""
@@ -76,6 +84,7 @@ class AuthDoor:
 
     async def call_back(self, request: web.Request) -> web.Response:
         """Take the browser's way back from GitHub: a session, or a refusal that says no more than that."""
+        self._callbacks.check(request)
         query = request.query
         if "error" in query or "code" not in query:
             told = query.get("error", "")

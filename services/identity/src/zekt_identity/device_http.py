@@ -18,13 +18,16 @@ from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GrantRefused
 from zekt_identity.session import SessionSpent
 from zekt_identity.sign_in import AttemptRefused
+from zekt_identity.sign_in_limit import SignInLimit, check_rate
 
-PER_S_OF_ADDRESS: Final = 0.1
-BURST_OF_ADDRESS: Final = 10
+BEGIN_PER_S: Final = 0.1
+BEGIN_BURST: Final = 10
 PER_S_OF_ALL: Final = 5.0
 BURST_OF_ALL: Final = 100
+POLLS_PER_S: Final = 2.0
+POLLS_BURST: Final = 60
+"""Ten devices of one network that ask every five seconds, with room for those that have just begun."""
 _MAX_BODY_BYTES: Final = 4096
-_LONGEST_ADDRESS: Final = 64
 _AGAIN: Final = "Begin again with `zekt login`."
 _REFUSED: Final = ("sign_in_refused", "The sign-in was not completed.")
 _REFUSALS: Final = {
@@ -40,14 +43,15 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
 class DeviceDoor:
     """The routes; `device` is asked for on each request, and is None without an OAuth client.
 
-    Beginning asks GitHub for a code, so it is limited, for each address and for all.
+    Each call has GitHub asked, so they are limited for each network, and beginning for all together too.
     """
 
     def __init__(
         self, device: Callable[[], DeviceSignIn | None], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._device = device
-        self._of_address = RateLimit(per_s=PER_S_OF_ADDRESS, burst=BURST_OF_ADDRESS, monotonic=monotonic)
+        self._begins = SignInLimit(per_s=BEGIN_PER_S, burst=BEGIN_BURST, monotonic=monotonic)
+        self._polls = SignInLimit(per_s=POLLS_PER_S, burst=POLLS_BURST, monotonic=monotonic)
         self._of_all = RateLimit(per_s=PER_S_OF_ALL, burst=BURST_OF_ALL, monotonic=monotonic)
 
     def routes(self) -> list[Route]:
@@ -61,7 +65,8 @@ class DeviceDoor:
     async def begin(self, request: web.Request) -> web.Response:
         """Return the code that the person types in at GitHub, where, and the note to ask with."""
         sign_in = self._sign_in()
-        self._check_rate(_address(request))
+        self._begins.check(request)
+        check_rate(self._of_all, "")
         try:
             return json_response(await sign_in.begin(), headers=PRIVATE)
         except (GrantRefused, GitHubRefused) as error:
@@ -73,6 +78,7 @@ class DeviceDoor:
 
     async def poll(self, request: web.Request) -> web.Response:
         """Return the session, or 202 as long as the person has not said yes."""
+        self._polls.check(request)
         outcome = await self._outcome(_note(await request.read()), origin_of(request))
         if isinstance(outcome, Waiting):
             return json_response({"status": outcome}, status=202, headers=PRIVATE)
@@ -90,23 +96,11 @@ class DeviceDoor:
         except GitHubUnavailable as error:
             raise github_unavailable(error) from None
 
-    def _check_rate(self, address: str) -> None:
-        wait_s = self._of_address.wait_s(address) or self._of_all.wait_s("")
-        if wait_s:
-            detail = f"Too many sign-ins begin. Try again in {wait_s} s."
-            raise Refusal(429, "too_many_sign_ins", detail, headers={"Retry-After": str(wait_s)})
-
     def _sign_in(self) -> DeviceSignIn:
         device = self._device()
         if device is None:
             raise sign_in_off()
         return device
-
-
-def _address(request: web.Request) -> str:
-    """Return whom the nearest proxy has seen, if there is one; who makes that up meets the limit for all."""
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded[:_LONGEST_ADDRESS] or request.remote or ""
 
 
 def _note(body: bytes) -> str:

@@ -82,9 +82,18 @@ class _Identified(msgspec.Struct):
 class GitHubApp:
     """Speaks as the App: gidgethub signs and caches the App JWT."""
 
-    def __init__(self, http: aiohttp.ClientSession, *, api_url: str, app_id: int, private_key_pem: bytes) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        *,
+        api_url: str,
+        app_id: int,
+        private_key_pem: bytes,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self._api = GitHubAPI(http, "zekt-identity", app_id=str(app_id), private_key=private_key_pem, base_url=api_url)
         self._app_id = app_id
+        self._timeout_s = timeout_s
         self._calls = asyncio.Semaphore(CONCURRENT_CALLS)
 
     async def check_credentials(self) -> None:
@@ -145,7 +154,7 @@ class GitHubApp:
 
     async def _call(self, call: Callable[[], Awaitable[Any]], kind: type[Answer]) -> Answer:
         try:
-            async with self._calls, asyncio.timeout(TIMEOUT_S):
+            async with self._calls, asyncio.timeout(self._timeout_s):
                 return msgspec.convert(await call(), kind)
         except gidgethub.HTTPException as error:
             raise classify(int(error.status_code), str(error), error.headers, time.time()) from error

@@ -1,6 +1,5 @@
 """GitHub's OAuth endpoints: where people say yes, and where their yes becomes tokens."""
 
-import asyncio
 import base64
 import hashlib
 import time
@@ -17,9 +16,9 @@ from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import ZektError
 from zekt_identity.circuit import Circuit
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, RateLimited, classify
+from zekt_identity.github_slots import Slots
 
 TIMEOUT_S: Final = 10.0
-CONCURRENT_CALLS: Final = 20
 MAX_ANSWER_BYTES: Final = 256 * 1024
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH_TOKEN_SPENT: Final = "bad_refresh_token"  # noqa: S105 - a word of GitHub's
@@ -91,6 +90,8 @@ class GitHubOAuth:
         client_id: str,
         client_secret: str,
         clock: Clock = utc_now,
+        timeout_s: float = TIMEOUT_S,
+        slots: Slots | None = None,
     ) -> None:
         self._http = http
         self._web_url = web_url
@@ -99,7 +100,8 @@ class GitHubOAuth:
         self._client_secret = client_secret
         self._clock = clock
         self._circuit = Circuit(time.monotonic)
-        self._calls = asyncio.Semaphore(CONCURRENT_CALLS)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._slots = slots or Slots()
 
     def authorize_url(self, *, state: str, verifier: str, redirect_uri: str) -> str:
         """Return where the person is asked; the verifier itself stays with us."""
@@ -196,7 +198,7 @@ class GitHubOAuth:
     async def _call(
         self, method: str, url: str, kind: type[Answer] | None, *, persons_own: bool = False, **sent: Any
     ) -> Any:
-        async with self._calls:
+        async with self._slots.one():
             with self._calling(persons_own=persons_own):
                 return await self._answer(method, url, kind, **sent)
 
@@ -223,9 +225,10 @@ class GitHubOAuth:
         self._circuit.succeeded()
 
     async def _answer(self, method: str, url: str, kind: type[Answer] | None, **sent: Any) -> Answer | None:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
-            async with self._http.request(method, url, timeout=timeout, allow_redirects=False, **sent) as response:
+            async with self._http.request(
+                method, url, timeout=self._timeout, allow_redirects=False, **sent
+            ) as response:
                 content = await _content(response.content)
                 if response.status not in (_OK, _NO_CONTENT):
                     raise classify(response.status, "GitHub refused", response.headers, time.time())

@@ -1,6 +1,5 @@
 """GitHub as a person sees it: calls with their own token from the vault, which never leaves identity for it."""
 
-import asyncio
 import time
 from typing import Any, Final, TypeVar
 
@@ -10,10 +9,10 @@ import msgspec
 from zekt_identity.auditor import Auditor
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, classify
 from zekt_identity.github_pauses import GitHubPauses
+from zekt_identity.github_slots import Slots
 from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
 
 TIMEOUT_S: Final = 10.0
-CONCURRENT_CALLS: Final = 20
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 NOT_FOUND: Final = "not_found"
 FORBIDDEN: Final = "forbidden"
@@ -29,12 +28,21 @@ Answer = TypeVar("Answer")
 class GitHubAsPerson:
     """Acts for people, each use of a token noted in their audit before it is made."""
 
-    def __init__(self, http: aiohttp.ClientSession, vault: UserTokenVault, auditor: Auditor, *, api_url: str) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        vault: UserTokenVault,
+        auditor: Auditor,
+        *,
+        api_url: str,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self._http = http
         self._vault = vault
         self._auditor = auditor
         self._api_url = api_url
-        self._calls = asyncio.Semaphore(CONCURRENT_CALLS)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._slots = Slots()
         self._pauses = GitHubPauses()
 
     async def get(self, account_id: int, path: str, kind: type[Answer], *, purpose: str) -> Answer:
@@ -64,15 +72,15 @@ class GitHubAsPerson:
             caller=CALLER, origin=CALLER, kind="user", purpose=purpose, token=token, account_id=account_id
         )
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
-        async with self._calls:
+        async with self._slots.one():
             with self._pauses.calling(account_id):
                 return await self._answer(method, self._api_url + path, headers, body)
 
     async def _answer(self, method: str, url: str, headers: dict[str, str], body: Any) -> bytes:
-        timeout, sent = aiohttp.ClientTimeout(total=TIMEOUT_S), None if body is None else msgspec.json.encode(body)
+        sent = None if body is None else msgspec.json.encode(body)
         try:
             async with self._http.request(
-                method, url, headers=headers, data=sent, timeout=timeout, allow_redirects=False
+                method, url, headers=headers, data=sent, timeout=self._timeout, allow_redirects=False
             ) as response:
                 content = await _read(response)
                 if response.status >= _REFUSED_FROM:
