@@ -3,6 +3,7 @@ import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,24 @@ async def test_other_events_are_kept_and_told_to_nobody(running: Running, sender
     stored = await running.stored()
     assert [webhook_in(envelope).event for envelope in stored] == [event] * 3 + ["workflow_run"]
     assert [envelope.id for envelope in await running.published(1)] == [stored[3].id]
+
+
+@pytest.mark.parametrize(
+    ("body", "days"),
+    [
+        ({"action": "revoked", "sender": {"id": 4_242, "login": "octocat"}}, 1),
+        ({"action": "suspend", "installation": {"id": 1}, "sender": {"id": 4_242, "login": "octocat"}}, 1),
+        ({"action": "archived", "repository": {"id": REPOSITORY_ID, "owner": None}}, 1),
+        ({"action": "archived", "repository": {"id": REPOSITORY_ID, "owner": {"id": OWNER_ID}}}, 90),
+    ],
+)
+async def test_a_body_that_belongs_to_no_account_is_kept_for_a_day(
+    running: Running, sender: Sender, body: dict[str, Any], days: int
+) -> None:
+    assert (await sender.send(json.dumps(body).encode(), event="github_app_authorization")).status == 202
+    (stored,) = await running.stored()
+    kept = webhook_in(stored).payload.expires_at - stored.time
+    assert abs(kept - timedelta(days=days)) < timedelta(minutes=1)
 
 
 async def test_runs_that_have_not_ended_are_told_to_nobody(running: Running, sender: Sender) -> None:

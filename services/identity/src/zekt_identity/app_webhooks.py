@@ -61,7 +61,7 @@ class AppWebhooks:
             content = await self._payloads.get(message.payload_ref.account_id, message.payload_ref.sha256)
             body = msgspec.json.decode(content, type=_Body)
         except (PayloadNotFound, KeyDestroyed):
-            return Complete()  # expired or erased since: reconciliation asks GitHub anyway
+            return Complete()  # expired or erased since: GitHub is asked anyway, and sessions from before are over
         except msgspec.DecodeError:
             return DeadLetter("the webhook's body has another shape than GitHub documents")
         if message.event == "github_app_authorization":

@@ -3,6 +3,7 @@
 The raw body is archived as it came; the event keeps only what routing needs.
 """
 
+from datetime import timedelta
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 import msgspec
@@ -14,6 +15,12 @@ from zekt_common.schemas import Schemas
 from zekt_ingress.signatures import HookTarget, VerifiedBody
 
 NO_ACCOUNT: Final = 0
+UNOWNED_RETENTION: Final = timedelta(days=1)
+"""How long a body is kept that belongs to no account: nobody's leaving destroys its key, and people are in it.
+
+Identity reads it within seconds. Should it come later than this, GitHub tells it of installations anyway, and a session
+that a revocation would have ended, which lives for twelve hours, is over.
+"""
 MAX_NAME_LENGTH: Final = 256
 
 _Id: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]

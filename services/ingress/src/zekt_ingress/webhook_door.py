@@ -11,6 +11,7 @@ from zekt_common.envelope import NewEvent
 from zekt_common.errors import KeyDestroyed, StreamConflict, ZektError
 from zekt_common.kit.errors import Refusal
 from zekt_common.ports import EventStore, PayloadRef, Payloads
+from zekt_common.ports.payloads import RETENTION
 from zekt_common.telemetry.metrics import WEBHOOKS_RECEIVED
 from zekt_common.telemetry.tracing import current_span
 from zekt_ingress import webhook
@@ -24,7 +25,14 @@ from zekt_ingress.signatures import (
     check_repository,
 )
 from zekt_ingress.translate import SOURCE
-from zekt_ingress.webhook import Facts, NotJson, UnexpectedShape, WebhookReceived
+from zekt_ingress.webhook import (
+    NO_ACCOUNT,
+    UNOWNED_RETENTION,
+    Facts,
+    NotJson,
+    UnexpectedShape,
+    WebhookReceived,
+)
 
 _CONTENT_TYPE: Final = istr("Content-Type")
 _EVENT: Final = istr("X-GitHub-Event")
@@ -88,7 +96,8 @@ class WebhookDoor:
         Of a run, whose body nobody reads to go on, both go to the disk at once, and are there when this returns.
         """
         if facts.run is None:
-            payload = await self._payloads.put(facts.owner_id, body)
+            retention = UNOWNED_RETENTION if facts.owner_id == NO_ACCOUNT else RETENTION
+            payload = await self._payloads.put(facts.owner_id, body, retention=retention)
             return await self._append(*_received(payload, facts, target, event, guid))
         payload = await self._payloads.reference(facts.owner_id, body)
         archiving = asyncio.ensure_future(self._payloads.put(facts.owner_id, body))
