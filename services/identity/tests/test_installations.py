@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,14 @@ class Dispatcher:
             self.repositories[repository.repository_id] = repository
 
 
-async def hand_over(identity: Running, deliveries: list[HookDelivery]) -> None:
+async def hand_over(identity: Running, deliveries: list[HookDelivery], *, received_at: datetime | None = None) -> None:
     """Give identity the webhooks as ingress does: the body in the payloads, the rest on the topic."""
     async with open_backend(identity.data_dir, "ingress") as backend:
         for delivery in deliveries:
             body = delivery.body
             reference = await backend.payloads.put(0, body)
             message = AppWebhookReceived(
-                received_at=utc_now(),
+                received_at=received_at or utc_now(),
                 event=delivery.event,
                 action=msgspec.json.decode(body)["action"],
                 payload_ref=reference,
@@ -249,6 +250,24 @@ async def test_whoever_takes_back_their_authorization_is_signed_out(identity: Ru
     assert (revoked.account_id, revoked.actor) == (4_242, "github")
     async with open_backend(identity.data_dir, "identity") as backend:
         assert await backend.views.get("user-tokens", "4242") is None
+
+
+async def test_a_revocation_that_is_late_leaves_a_sign_in_since_then_alone(
+    identity: Running, sandbox: GitHubSandbox
+) -> None:
+    before, since = identity.browser(), identity.browser()
+    await before.sign_in()
+    deliveries, received_at = await sandbox.revoke_authorization("octocat"), utc_now()
+    await since.sign_in()
+    await hand_over(identity, deliveries, received_at=received_at)
+
+    async def is_signed_out() -> bool:
+        return (await before.call("GET", "/api/account")).status == 401
+
+    await until(is_signed_out)
+    assert (await since.call("GET", "/api/account")).status == 200
+    async with open_backend(identity.data_dir, "identity") as backend:
+        assert await backend.views.get("user-tokens", "4242") is not None
 
 
 async def test_a_webhook_of_another_shape_is_set_aside(identity: Running) -> None:

@@ -99,10 +99,10 @@ class Accounts:
         await self._ledger.execute(ACCOUNT, stream_of(order.account_id), EndSessions(order=order, reason=reason))
 
     async def revoked(self, order: Order) -> None:
-        """Forget the tokens and end every session that began until then: the person has taken their yes back."""
+        """Forget the tokens and end the sessions from before: the person has taken their yes back, but may be back."""
         account = await self.find(order.account_id)
         if account.sessions_end is None or account.sessions_end < order.at:
-            await self._vault.remove(order.account_id)
+            await self._vault.remove_granted(order.account_id, until=order.at)
             await self.end_sessions(order, "authorization revoked at GitHub")
 
     async def leave(self, order: Order) -> None:
@@ -118,12 +118,11 @@ class Accounts:
         Who has come back meanwhile keeps what is of the tenure that they began.
         """
         account, account_id = await self._ledger.load(ACCOUNT, stream), int(stream.rpartition("/")[2])
-        has_left = account.status is Status.LEFT
-        past = account.tenure if has_left else account.tenure - 1
-        for tenure in range(1, past + 1):
-            await self._sealer.erase(key_of(account_id, tenure))
-        if has_left:
-            await self._vault.remove(account_id)
+        past = account.tenure if account.status is Status.LEFT else account.tenure - 1
+        keys = [key_of(account_id, tenure) for tenure in range(1, past + 1)]
+        for key in keys:
+            await self._sealer.erase(key)
+        await self._vault.remove_sealed(account_id, keys)
         return True
 
     async def _revoke(self, account_id: int) -> None:

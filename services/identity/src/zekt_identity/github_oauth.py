@@ -38,12 +38,13 @@ class GrantRefused(ZektError):
 
 
 class UserTokens(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's tokens as GitHub gave them out; the repr never shows them."""
+    """A person's tokens as GitHub gave them out, when it was asked; the repr never shows them."""
 
     access_token: str
     expires_at: datetime | None
     refresh_token: str | None
     refresh_expires_at: datetime | None
+    granted_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"UserTokens(expires_at={self.expires_at})"
@@ -193,6 +194,7 @@ class GitHubOAuth:
             expires_at=_after(now, granted.expires_in),
             refresh_token=granted.refresh_token,
             refresh_expires_at=_after(now, granted.refresh_token_expires_in),
+            granted_at=now,
         )
 
     async def _call(

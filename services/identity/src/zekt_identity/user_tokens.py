@@ -6,6 +6,7 @@ the new pair before anybody uses it.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -66,9 +67,25 @@ class UserTokenVault:
         """
         await self._write(account_id, await self._sealed(key, stored))
 
-    async def remove(self, account_id: int) -> None:
-        """Forget the account's tokens."""
-        await self._views.write([Remove(partition=PARTITION, id=str(account_id))])
+    async def remove_sealed(self, account_id: int, keys: Collection[int]) -> None:
+        """Forget the account's tokens if they are sealed under one of these keys; those of a later tenure are not."""
+
+        async def is_sealed(kept: _Kept) -> bool:
+            return kept.key in keys
+
+        await self._remove_if(account_id, is_sealed)
+
+    async def remove_granted(self, account_id: int, *, until: datetime) -> None:
+        """Forget the account's tokens unless GitHub was asked for them after that; what cannot be read goes too."""
+
+        async def is_granted(kept: _Kept) -> bool:
+            try:
+                granted_at = (await self._opened(kept)).tokens.granted_at
+            except SignInNeeded:
+                return True
+            return granted_at is None or granted_at <= until
+
+        await self._remove_if(account_id, is_granted)
 
     async def stored(self, account_id: int) -> StoredTokens:
         """Return what is stored, whether it still works or not.
@@ -139,16 +156,27 @@ class UserTokenVault:
     async def _release(self, account_id: int, claim: _Kept, etag: str) -> None:
         await self._write(account_id, msgspec.structs.replace(claim, claimed_until=None), if_match=etag)
 
+    async def _remove_if(self, account_id: int, is_meant: Callable[[_Kept], Awaitable[bool]]) -> None:
+        while (document := await self._views.get(PARTITION, str(account_id))) is not None:
+            if not await is_meant(msgspec.json.decode(document.body, type=_Kept)):
+                return
+            with contextlib.suppress(DocumentConflict):  # renewed, or of a new sign-in: look again
+                await self._views.write([Remove(partition=PARTITION, id=str(account_id), if_match=document.etag)])
+                return
+
     async def _load(self, account_id: int) -> tuple[Document, _Kept, StoredTokens]:
         document = await self._views.get(PARTITION, str(account_id))
         if document is None:
             raise SignInNeeded("nobody has signed in")
         kept = msgspec.json.decode(document.body, type=_Kept)
+        return document, kept, await self._opened(kept)
+
+    async def _opened(self, kept: _Kept) -> StoredTokens:
         try:
             content = await self._sealer.open(kept.key, _PURPOSE, kept.sealed)
         except (KeyDestroyed, SealBroken) as error:
             raise SignInNeeded("the stored sign-in cannot be read any more") from error
-        return document, kept, msgspec.json.decode(content, type=StoredTokens)
+        return msgspec.json.decode(content, type=StoredTokens)
 
     async def _sealed(self, key: int, stored: StoredTokens) -> _Kept:
         sealed = await self._sealer.seal(key, _PURPOSE, msgspec.json.encode(stored))
