@@ -5,8 +5,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from structlog.testing import capture_logs
 
+from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.sessions import COOKIE
+from zekt_identity.account import key_of
 from zekt_identity.auth_http import ATTEMPT_COOKIE
+from zekt_identity.session import SessionBegun, SessionEnded
 from zekt_identity.settings import OAuthClient
 from zekt_sandbox import GitHubSandbox
 
@@ -113,3 +116,13 @@ async def test_an_operator_can_tell_a_wrong_client_secret_from_a_code_that_is_sp
             assert (await browser.call("GET", "/auth/callback?error=<script>")).status == 403
         reasons = [entry["reason"] for entry in logs if entry["event"] == "sign_in_refused"]
         assert reasons == ["incorrect_client_credentials", "no_code"]
+
+
+async def test_who_leaves_while_they_sign_in_elsewhere_has_no_session_there(identity: Running) -> None:
+    async with open_backend(identity.data_dir, "identity") as backend:
+        await backend.keys.destroy(key_of(4_242, 1))  # as leaving does, once the account is known
+    browser = identity.browser()
+    assert (await browser.call("GET", await browser.authorize())).told == (403, "sign_in_refused")
+    assert COOKIE not in browser.cookies
+    [begun], [ended] = await identity.events(SessionBegun), await identity.events(SessionEnded)
+    assert begun.session_id == ended.session_id

@@ -90,7 +90,7 @@ class DeviceSignIn:
         """Return the session if the person has said yes by now.
 
         Raises:
-            AttemptRefused: the note is not ours.
+            AttemptRefused: the note is not ours, or the person has left meanwhile.
             GrantRefused: the person said no, took too long, or the code is spent.
             SessionSpent: the attempt was finished before.
             GitHubUnavailable: GitHub cannot be asked now.

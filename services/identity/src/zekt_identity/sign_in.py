@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
+from zekt_common.auth.sessions import Session
 from zekt_common.clock import Clock, utc_now
-from zekt_common.errors import ZektError
+from zekt_common.errors import KeyDestroyed, ZektError
 from zekt_identity.account import Order
 from zekt_identity.accounts import Accounts
 from zekt_identity.github_oauth import GitHubOAuth, UserTokens
@@ -109,7 +110,7 @@ class SignIn:
         """Return the session that the code from GitHub leads to.
 
         Raises:
-            AttemptRefused: state and note do not belong together, or are too old.
+            AttemptRefused: state and note do not belong together, or are too old; or the person has left meanwhile.
             GrantRefused: GitHub does not take the code.
             SessionSpent: the attempt was finished before.
             GitHubUnavailable: GitHub cannot be asked now.
@@ -129,6 +130,7 @@ class SignIn:
         """Begin the session of whoever the tokens belong to; return the account id and the session's first token.
 
         Raises:
+            AttemptRefused: the person has left meanwhile.
             SessionSpent: the session has begun before.
             GitHubUnavailable: GitHub cannot be asked now.
             GitHubRefused: GitHub does not say who it is.
@@ -137,7 +139,12 @@ class SignIn:
         order = Order(account_id=person.id, actor=str(person.id), origin=origin, at=self._clock())
         account = await self._accounts.link(order)
         token = await self._sessions.begin(session_id, person.id, origin=origin, method=method)
-        await self._vault.keep(person.id, account.key, StoredTokens(login=person.login, tokens=tokens))
+        try:
+            await self._vault.keep(person.id, account.key, StoredTokens(login=person.login, tokens=tokens))
+        except KeyDestroyed:
+            begun = Session(account_id=person.id, session_id=session_id, began_at=order.at)
+            await self._sessions.end(begun, origin=origin)
+            raise AttemptRefused("the account was left meanwhile") from None
         return person.id, token
 
     async def _attempt(self, note: str) -> Attempt:
