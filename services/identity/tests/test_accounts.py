@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE
 from zekt_common.envelope import Event
 from zekt_common.errors import KeyDestroyed
 from zekt_common.ports.keys import DataKey
-from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, AccountOpened, PersonLinked, key_of
+from zekt_identity.account import ACCOUNT_SCHEMAS, AccountChanged, AccountLeft, AccountOpened, PersonLinked, key_of
 from zekt_identity.ledger import wrap
 
 from .conftest import Browser, Running, until
@@ -77,6 +78,19 @@ async def test_repeating_a_description_stores_nothing(identity: Running) -> None
     await browser.call("PUT", "/api/account", DESCRIPTION)
     events = [kind for kind in ACCOUNT_SCHEMAS for _ in await identity.events(kind)]
     assert [kind.__name__ for kind in events] == ["PersonLinked", "AccountOpened"]
+
+
+async def test_one_person_changes_their_account_at_a_bounded_rate_and_others_go_on(identity: Running) -> None:
+    busy, other = await opened(identity), await opened(identity, "hubot")
+    changes = [DESCRIPTION | {"kind": kind} for kind in ("individual", "company")] * ORDERS_AT_ONCE
+    answers = [await busy.call("PUT", "/api/account", change) for change in changes]
+    assert answers[-1].told == (429, "too_many_orders")
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 6
+    taken = sum(answer.status == 200 for answer in answers)
+    assert len(await identity.events(AccountChanged)) == taken < len(answers)
+    assert (await busy.call("GET", "/api/account")).status == 200
+    assert (await other.call("PUT", "/api/account", DESCRIPTION | {"kind": "individual"})).status == 200
+    assert (await busy.call("DELETE", "/api/account")).status == 204
 
 
 async def test_nothing_personal_is_on_disk_in_the_clear(identity: Running) -> None:

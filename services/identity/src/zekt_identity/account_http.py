@@ -1,5 +1,6 @@
 """`/api/account` and `/api/audit`: what a person may see, have and end of their own."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,11 +8,13 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE, ORDERS_PER_S
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import AccountOwner
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
 from zekt_common.clock import Clock
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Views
 from zekt_identity.account import Account, NotLinked, Order, PersonaCannotNarrow
@@ -37,10 +40,14 @@ class AccountDesk:
 
 
 class AccountDoor:
-    """The routes; `desk` is asked for on each request, since it exists only while the service runs."""
+    """The routes; `desk` is asked for on each request, since it exists only while the service runs.
 
-    def __init__(self, desk: Callable[[], AccountDesk]) -> None:
+    Descriptions make an account's stream longer, so each person gives them at a bounded rate.
+    """
+
+    def __init__(self, desk: Callable[[], AccountDesk], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
+        self._changes = RateLimit(per_s=ORDERS_PER_S, burst=ORDERS_AT_ONCE, monotonic=monotonic)
 
     def routes(self) -> list[Route]:
         """Return all of them; each is about the account of the session and of nobody else."""
@@ -61,6 +68,9 @@ class AccountDoor:
     async def put_account(self, request: web.Request) -> web.Response:
         """Open the account, or have it be as described."""
         session, body = await self._session(request), await request.read()
+        if wait_s := self._changes.wait_s(session.account_id):
+            detail = f"Too many changes in a short time: wait {wait_s} s."
+            raise Refusal(429, "too_many_orders", detail, headers={"Retry-After": str(wait_s)})
         try:
             wanted = msgspec.json.decode(body, type=Description)
         except msgspec.DecodeError as error:
