@@ -19,6 +19,7 @@ from zekt_common.schemas import Schemas
 APPENDERS = 64
 APPENDS_EACH = 100
 REPLAYED = 200_000
+EVENTS_AT_ONCE = 80
 ROUNDS = 3
 FULL = 2
 
@@ -86,8 +87,9 @@ async def replay(directory: Path) -> float:
     """Return events per second read from the feed and decoded to their classes, from a file just written."""
     database = await SqliteDatabase.open(directory / f"{uuid4()}.db", [EVENT_TABLES])
     store = SqliteEventStore(database)
-    for start in range(0, REPLAYED, 100):
-        await store.append(f"stream/{start}", [event(start + n) for n in range(100)], expected_version=0)
+    for start in range(0, REPLAYED, EVENTS_AT_ONCE):
+        events = [event(start + n) for n in range(EVENTS_AT_ONCE)]
+        await store.append(f"stream/{start}", events, expected_version=0)
     schemas, cursor, count = Schemas([Happened]), "", 0
     started = time.perf_counter()
     while (page := await store.read_feed(FEED, cursor)).events:

@@ -32,10 +32,11 @@ WITHIN_S = 20.0
 class Noted(Event, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "dev.zekt.test.noted"
     n: int
+    text: str = ""
 
 
-def noted(n: int) -> NewEvent:
-    return NewEvent(body=Noted(n=n), source="test", subject=f"{n}", correlationid=f"{n}", causationid=f"{n}")
+def noted(n: int, text: str = "") -> NewEvent:
+    return NewEvent(body=Noted(n=n, text=text), source="test", subject=f"{n}", correlationid=f"{n}", causationid=f"{n}")
 
 
 class MinutesPass:

@@ -162,6 +162,18 @@ async def test_a_projector_goes_on_where_it_was(zekt: Zekt, env: dict[str, str],
     assert ahead == {event.id for event in here.events if event.time >= here.events[5].time}
 
 
+async def test_events_that_take_more_on_their_way_than_in_the_store_are_copied_in_parts(
+    zekt: Zekt, env: dict[str, str], tmp_path: Path
+) -> None:
+    async with open_backend(tmp_path / "data", "ingress", clock=MinutesPass()) as backend:
+        for n in range(3):
+            await backend.store.append("thing/1", [noted(n, '"' * 200_000)], expected_version=n)
+        page = await backend.store.read_feed("all", "", LARGE_PAGE)
+    assert copied(zekt, env)["services"][0]["copied"] == 3
+    async with there(env) as target:
+        assert await target.store("ingress").read("thing/1") == page.events
+
+
 async def test_a_copy_that_was_killed_goes_on(zekt: Zekt, env: dict[str, str], tmp_path: Path) -> None:
     data_dir, clock = tmp_path / "data", MinutesPass()
     async with open_backend(data_dir, "ingress", clock=clock) as backend:

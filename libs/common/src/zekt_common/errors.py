@@ -23,7 +23,7 @@ def _stream_conflict(stream: str, expected: int, actual: int) -> StreamConflict:
 
 
 class AppendTooLarge(ZektError):
-    """The engine takes no append of so many events or bytes at once."""
+    """No engine takes so many events or bytes in one append: nothing was stored."""
 
 
 class InvalidStream(ZektError):

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from zekt_common.adapters.embedded import Backend
+from zekt_common.append_limits import MAX_BYTES, weight
 from zekt_common.envelope import Envelope, NewEvent
-from zekt_common.errors import InvalidStream, StreamConflict
+from zekt_common.errors import AppendTooLarge, InvalidStream, StreamConflict
 
 Note = Callable[..., NewEvent]
 
@@ -73,6 +74,37 @@ async def test_appending_nothing_changes_nothing(backend: Backend) -> None:
 async def test_a_long_append_is_whole(backend: Backend, note: Note) -> None:
     await backend.store.append("run/1/2", [note(str(n)) for n in range(99)], expected_version=0)
     assert [event.version for event in await backend.store.read("run/1/2")] == list(range(1, 100))
+
+
+async def test_an_append_of_100_events_is_refused_and_stores_nothing(backend: Backend, note: Note) -> None:
+    await backend.store.append("run/1/2", [note("a")], expected_version=0)
+    with pytest.raises(AppendTooLarge, match="100 events"):
+        await backend.store.append("run/1/2", [note("b")] * 100, expected_version=1)
+    assert [event.version for event in await all_events(backend)] == [1]
+
+
+def filled(note: Note, letter: str, times: int, over: int = 0) -> list[NewEvent]:
+    """Return this many events that together weigh as much as an append may, or more."""
+    room = MAX_BYTES // times - weight(note(""))
+    letters, rest = divmod(room, weight(note(letter)) - weight(note("")))
+    events = [note(letter * letters + "x" * rest) for _ in range(times)]
+    events[-1] = note("x" * (MAX_BYTES - sum(map(weight, events)) + over) + letter * letters + "x" * rest)
+    assert sum(map(weight, events)) == MAX_BYTES + over
+    return events
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("letter", ["x", '"', "ü", "北", "🚚"])
+@pytest.mark.parametrize("times", [1, 99])
+async def test_an_append_of_2_mb_is_taken_and_of_a_byte_more_refused_whatever_the_text(
+    backend: Backend, note: Note, letter: str, times: int
+) -> None:
+    stream = "r" * 84
+    with pytest.raises(AppendTooLarge, match="2 MB"):
+        await backend.store.append(stream, filled(note, letter, times, over=1), expected_version=0)
+    assert await all_events(backend) == []
+    appended = await backend.store.append(stream, filled(note, letter, times), expected_version=0)
+    assert await backend.store.read(stream) == appended
 
 
 async def test_reading_after_a_version_skips_what_is_known(backend: Backend, note: Note) -> None:

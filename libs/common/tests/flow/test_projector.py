@@ -66,8 +66,8 @@ async def test_the_last_change_of_a_document_wins_within_a_page(backend: Backend
 
 
 async def test_caught_up_comes_after_the_whole_history_not_after_the_first_page(backend: Backend, start: Start) -> None:
-    for page in range(4):
-        await store(backend, range(400), f"notes/{page}")
+    for portion in range(20):
+        await store(backend, range(80), f"notes/{portion % 4}")
     projecting = projector(backend)
     start(projecting.run())
     await projecting.caught_up.wait()

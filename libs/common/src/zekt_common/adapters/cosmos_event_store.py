@@ -13,6 +13,7 @@ from zekt_common.adapters.cosmos_append_times import AppendTimes, Timing
 from zekt_common.adapters.cosmos_change_feed import CosmosChangeFeed
 from zekt_common.adapters.cosmos_container import CosmosContainer, Operation
 from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, TOO_LARGE, CosmosRefused
+from zekt_common.append_limits import check_append, too_many_bytes
 from zekt_common.clock import Clock, utc_now
 from zekt_common.envelope import (
     EncodedEvent,
@@ -25,13 +26,11 @@ from zekt_common.envelope import (
     new_commit_id,
     seal_encoded,
 )
-from zekt_common.errors import AppendTooLarge, BackendUnavailable, StreamConflict
+from zekt_common.errors import BackendUnavailable, StreamConflict
 from zekt_common.ports.event_store import FeedPage
 from zekt_common.telemetry.metrics import EVENTS_APPENDED
 
 ATTEMPTS: Final = 3
-LARGEST_APPEND: Final = 99
-LARGEST_APPEND_BYTES: Final = 2_000_000
 _VERSION_DIGITS: Final = 10
 _STREAM: Final = "SELECT c.event FROM c WHERE c.version > @after ORDER BY c.version"
 _HEAD: Final = "SELECT VALUE c.version FROM c ORDER BY c.version DESC"
@@ -54,9 +53,9 @@ class CosmosEventStore:
         check_stream(stream)
         if not events:
             return []
-        append = _Append(stream, expected_version, [encode_event(event) for event in events])
-        append.check_size()
-        envelopes = await self._commit_in_time(append)
+        encoded = [encode_event(event) for event in events]
+        check_append(stream, encoded)
+        envelopes = await self._commit_in_time(_Append(stream, expected_version, encoded))
         self._times.note(envelopes[-1])
         self._feed.wake()
         for envelope in envelopes:
@@ -109,7 +108,7 @@ class CosmosEventStore:
             if refused.status in (EXISTS, FOUND_NOT):
                 return await self._stored_or_conflict(append)
             if refused.status == TOO_LARGE:
-                raise _too_many_bytes(append.stream) from None
+                raise too_many_bytes(append.stream) from None
             raise
         self._times.check(envelopes[-1], answers[-1])
         return envelopes
@@ -141,12 +140,6 @@ class _Append:
         self.commitid = new_commit_id()
         self._events = events
 
-    def check_size(self) -> None:
-        if len(self._events) > LARGEST_APPEND:
-            raise AppendTooLarge(f"{self.stream}: {len(self._events)} events in one append are over {LARGEST_APPEND}")
-        if sum(len(event.data) for event in self._events) > LARGEST_APPEND_BYTES:
-            raise _too_many_bytes(self.stream)
-
     def sealed(self, time: datetime) -> list[Envelope]:
         return [
             seal_encoded(event, stream=self.stream, version=version, commitid=self.commitid, time=time)
@@ -156,10 +149,6 @@ class _Append:
     def operations(self, envelopes: Sequence[Envelope]) -> list[Operation]:
         guard: list[Operation] = [("read", (item_id(self.expected_version),), {})] if self.expected_version else []
         return [*guard, *(("create", (event_item(envelope),), {}) for envelope in envelopes)]
-
-
-def _too_many_bytes(stream: str) -> AppendTooLarge:
-    return AppendTooLarge(f"{stream}: an append is over Cosmos DB's limit of 2 MB: keep what is large as a payload")
 
 
 def item_id(version: int) -> str:

@@ -5,16 +5,16 @@ from typing import Final
 
 from zekt_common.adapters.cosmos_client import CosmosDatabase
 from zekt_common.adapters.cosmos_container import CosmosContainer, Operation
-from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, CosmosRefused
-from zekt_common.adapters.cosmos_event_store import LARGEST_APPEND, event_item, item_id
+from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, TOO_LARGE, CosmosRefused
+from zekt_common.adapters.cosmos_event_store import event_item, item_id
 from zekt_common.adapters.cosmos_ids import BOUND, decode_id
 from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.key_wrapping import WrappedKey
+from zekt_common.append_limits import ENVELOPE_BYTES, MAX_BYTES, MAX_EVENTS, sent_bytes, too_many_bytes
 from zekt_common.envelope import Envelope, encode
 from zekt_common.errors import DocumentConflict, EventTampered
 
-LARGEST_BATCH_BYTES: Final = 1_500_000
 _AFTER: Final = "SELECT c.event FROM c WHERE c.version > @after ORDER BY c.version"
 _PLACES: Final = "SELECT c.partition, c.id FROM c"
 
@@ -30,6 +30,7 @@ class CosmosImport:
 
         Raises:
             EventTampered: other events are stored at these versions, or those before them are not.
+            AppendTooLarge: one event alone is more than Cosmos DB takes, as none is that this version stores.
         """
         container = self._database.container(events_of(service))
         for batch in _batches(envelopes):
@@ -65,8 +66,8 @@ def _batches(envelopes: Sequence[Envelope]) -> Iterator[Sequence[Envelope]]:
     batch: list[Envelope] = []
     size = 0
     for envelope in envelopes:
-        bytes_ = len(encode(envelope))
-        if batch and (len(batch) == LARGEST_APPEND or size + bytes_ > LARGEST_BATCH_BYTES):
+        bytes_ = sent_bytes(encode(envelope)) + ENVELOPE_BYTES
+        if batch and (len(batch) == MAX_EVENTS or size + bytes_ > MAX_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(envelope)
@@ -82,6 +83,8 @@ async def _create(container: CosmosContainer, batch: Sequence[Envelope]) -> None
     try:
         await container.batch(batch[0].stream, [*guard, *creates])
     except CosmosRefused as refused:
+        if refused.status == TOO_LARGE:
+            raise too_many_bytes(batch[0].stream) from None
         if refused.status not in (EXISTS, FOUND_NOT):
             raise
         await _check_stored(container, batch)

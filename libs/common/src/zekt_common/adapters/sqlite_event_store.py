@@ -11,6 +11,7 @@ import msgspec
 
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_statements import insert_rows
+from zekt_common.append_limits import check_append
 from zekt_common.clock import Clock, from_micros, to_micros, utc_now
 from zekt_common.envelope import (
     EncodedEvent,
@@ -76,6 +77,7 @@ class SqliteEventStore:
         if not events:
             return []
         encoded = [encode_event(event) for event in events]
+        check_append(stream, encoded)
         append = _Append(stream, encoded, expected_version, self._clock)
         page = await self._database.write(_append, append, news=_NEWS)
         for event in encoded:

@@ -33,7 +33,7 @@ class EventStore(Protocol):
 
         Raises:
             StreamConflict: the stream is not at `expected_version` (0: the stream must not exist).
-            AppendTooLarge: more than the engine takes at once; every engine takes 99 events of 2 MB together.
+            AppendTooLarge: more than 99 events, or than 2 MB together as `append_limits` counts; no engine takes more.
         """
         ...
 
