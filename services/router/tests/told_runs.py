@@ -11,7 +11,7 @@ from zekt_common.envelope import Event
 from zekt_router.catalog_model import Account, Catalog, Mode, Repository, Service, Subscription, Workflow
 from zekt_router.matching import CatalogAt
 from zekt_router.policy import Blocked, Content, judge_content
-from zekt_router.run import CloseWindows, Command, RecordCompletion, RecordMessage, RoutePage, decide
+from zekt_router.run import EVENTS_AT_ONCE, CloseWindows, Command, RecordCompletion, RecordMessage, RoutePage, decide
 from zekt_router.run_events import RunRouted
 from zekt_router.run_model import Completion, Message
 from zekt_router.run_state import Run, evolve
@@ -118,26 +118,36 @@ TARGETS = {CONSUMER + number: consumer(number) for number in range(250)}
 
 
 class Teller:
-    """Tells a run what happens, routes to the end after each, and keeps every event."""
+    """Tells a run what happens, decides and routes to the end after each, and keeps every event."""
 
     def __init__(
-        self, known: CatalogAt | None = None, targets: Mapping[int, Repository | Blocked] | None = None
+        self,
+        known: CatalogAt | None = None,
+        targets: Mapping[int, Repository | Blocked] | None = None,
+        *,
+        at_once: int = EVENTS_AT_ONCE,
     ) -> None:
         self.catalog = known or catalog()
         self.catalogs = {1: self.catalog}
         self.targets: Mapping[int, Repository | Blocked] = TARGETS if targets is None else targets
         self.run = Run()
         self.events: list[Event] = []
+        self.at_once = at_once
 
     def tell(self, *facts: Fact, content: Content | None = None) -> "Teller":
         for fact in facts:
-            self.do(self.command(fact))
-            while (item := self.run.unfinished()) is not None:
-                given = self.refusals_of(content or Content({"a": 1})) if item.message_id else {}
-                targets = {(CONSUMERS, number): each for number, each in self.targets.items()}
-                page = RoutePage(item=item, catalog=self.catalog, targets=targets, content_refusals=given)
-                self.do(page)
+            while self.begin(fact, content):
+                pass
         return self
+
+    def begin(self, fact: Fact, content: Content | None = None) -> bool:
+        """Decide once, as if the process died then; False if nothing is left to be decided."""
+        decided = self.do(self.command(fact))
+        while (item := self.run.unfinished()) is not None:
+            given = self.refusals_of(content or Content({"a": 1})) if item.message_id else {}
+            targets = {(CONSUMERS, number): each for number, each in self.targets.items()}
+            self.do(RoutePage(item=item, catalog=self.catalog, targets=targets, content_refusals=given))
+        return bool(decided)
 
     def refusals_of(self, content: Content) -> dict[str, Blocked]:
         services = self.catalog.catalog.services
@@ -152,7 +162,7 @@ class Teller:
         return CloseWindows(through=fact, catalogs=self.catalogs)
 
     def do(self, command: Command) -> list[Event]:
-        decided = decide(self.run, command)
+        decided = decide(self.run, command, at_once=self.at_once)
         for event in decided:
             self.run = evolve(self.run, event)
         self.events += decided

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from zekt_common.envelope import EncodedEvent, NewEvent, encode_event
+import msgspec
+
+from zekt_common.envelope import EncodedEvent, Event
 from zekt_common.errors import AppendTooLarge
 
 MAX_EVENTS: Final = 99
@@ -22,9 +24,9 @@ def sent_bytes(text: bytes) -> int:
     return len(json.dumps(text.decode()))
 
 
-def weight(event: NewEvent) -> int:
-    """Return what the event counts against `MAX_BYTES`: its body as it is sent, and an allowance for its envelope."""
-    return _weight(encode_event(event))
+def weight(body: Event) -> int:
+    """Return what an event counts against `MAX_BYTES`: its body as it is sent, and an allowance for its envelope."""
+    return _weight(msgspec.json.encode(body))
 
 
 def check_append(stream: str, events: Sequence[EncodedEvent]) -> None:
@@ -35,7 +37,7 @@ def check_append(stream: str, events: Sequence[EncodedEvent]) -> None:
     """
     if len(events) > MAX_EVENTS:
         raise AppendTooLarge(f"{stream}: {len(events)} events in one append are over {MAX_EVENTS}")
-    if _may_be_too_many_bytes(events) and sum(map(_weight, events)) > MAX_BYTES:
+    if _may_be_too_many_bytes(events) and sum(_weight(event.data) for event in events) > MAX_BYTES:
         raise too_many_bytes(stream)
 
 
@@ -49,5 +51,5 @@ def _may_be_too_many_bytes(events: Iterable[EncodedEvent]) -> bool:
     return sum(_MOST_SENT_PER_BYTE * len(event.data) + ENVELOPE_BYTES for event in events) > MAX_BYTES
 
 
-def _weight(event: EncodedEvent) -> int:
-    return sent_bytes(event.data) + ENVELOPE_BYTES
+def _weight(data: bytes) -> int:
+    return sent_bytes(data) + ENVELOPE_BYTES

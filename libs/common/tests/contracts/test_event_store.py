@@ -85,12 +85,11 @@ async def test_an_append_of_100_events_is_refused_and_stores_nothing(backend: Ba
 
 def filled(note: Note, letter: str, times: int, over: int = 0) -> list[NewEvent]:
     """Return this many events that together weigh as much as an append may, or more."""
-    room = MAX_BYTES // times - weight(note(""))
-    letters, rest = divmod(room, weight(note(letter)) - weight(note("")))
-    events = [note(letter * letters + "x" * rest) for _ in range(times)]
-    events[-1] = note("x" * (MAX_BYTES - sum(map(weight, events)) + over) + letter * letters + "x" * rest)
-    assert sum(map(weight, events)) == MAX_BYTES + over
-    return events
+    empty, one = weight(note("").body), weight(note(letter).body)
+    letters, rest = divmod(MAX_BYTES // times - empty, one - empty)
+    text = letter * letters + "x" * rest
+    missing = MAX_BYTES - times * weight(note(text).body) + over
+    return [*[note(text)] * (times - 1), note(text + "x" * missing)]
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")

@@ -1,7 +1,7 @@
 """Runs' transactions: load, decide, route page by page, append.
 
-Whatever is decided about a run goes out in one append where it fits; what does not fit follows in further ones, and a
-crash between two is mended by whoever handles the run next.
+Whatever is decided about a run goes out in one append where it fits; what does not fit follows in further ones, the
+command being decided until nothing is left of it, and a crash between two is mended by whoever handles the run next.
 """
 
 import asyncio
@@ -78,13 +78,21 @@ class Runs:
     async def _transact(self, stream: str, owner_ids: Collection[int], command: CommandOf, cause: Envelope) -> Run:
         batch = Batch(stream, await self._memory.load(stream), cause)
         owners = {*owner_ids, *batch.run.owner_ids}
-        batch.decide(command({owner_id: await self._catalogs.latest(owner_id) for owner_id in owners}))
-        while (item := batch.run.unfinished()) is not None:
-            batch.decide(await self._route(batch, item))
-            if batch.is_full:
-                await self._append(batch)
+        given = command({owner_id: await self._catalogs.latest(owner_id) for owner_id in owners})
+        await self._finish_routing(batch)
+        while await self._decide(batch, given):
+            await self._finish_routing(batch)
         await self._append(batch)
         return batch.run
+
+    async def _finish_routing(self, batch: Batch) -> None:
+        while (item := batch.run.unfinished()) is not None:
+            await self._decide(batch, await self._route(batch, item))
+
+    async def _decide(self, batch: Batch, command: Command) -> bool:
+        if batch.is_full:
+            await self._append(batch)
+        return batch.decide(command)
 
     async def _route(self, batch: Batch, item: Item) -> RoutePage:
         completion = batch.run.attempts[item.run_attempt].completion
@@ -134,5 +142,5 @@ class Runs:
             return
         stored = await self._store.append(batch.stream, batch.wrapped(), expected_version=batch.version)
         tell(batch, stored[-1].time)
-        batch.version, batch.events = stored[-1].version, []
+        batch.begin_anew(stored[-1].version)
         self._memory.keep(batch.stream, batch.run, stored[-1])

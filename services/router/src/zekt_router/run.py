@@ -1,11 +1,15 @@
 """One run with all its attempts, stream `run/{repository_id}/{run_id}`: policy, correlation and routing.
 
 An item is what is routed: the plain event of an attempt, or a message that joined it.
+
+A decision starts a bounded number of items, since one append takes no more; deciding the command again goes on. Whatever
+is decided next first joins what was left to be joined, and no window closes before that, so that the bound changes when
+items start, never which ones or why.
 """
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
@@ -32,6 +36,9 @@ from zekt_router.run_state import Item, Run, evolve
 
 CatalogsByOwner: TypeAlias = Mapping[int, CatalogAt]
 """The catalogs of all accounts that the run's attempts belong to: a repository can pass to another between two."""
+
+EVENTS_AT_ONCE: Final = 40
+"""Joining and closing stop once a decision has so many events; it may have one more."""
 
 
 class RecordCompletion(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +78,9 @@ class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
 Command: TypeAlias = RecordCompletion | RecordMessage | CloseWindows | RoutePage
 
 
-def decide(run: Run, command: Command) -> list[Event]:
-    """Return what the command leads to; none if it is known already."""
-    deciding = _Deciding(run, {} if isinstance(command, RoutePage) else command.catalogs)
+def decide(run: Run, command: Command, *, at_once: int = EVENTS_AT_ONCE) -> list[Event]:
+    """Return what the command leads to, or the next of it; none if all of it is known already."""
+    deciding = _Deciding(run, {} if isinstance(command, RoutePage) else command.catalogs, at_once)
     match command:
         case RecordCompletion():
             deciding.record_completion(command.completion)
@@ -94,12 +101,15 @@ RUN: Decider[Run, Command] = Decider(Run(), decide, evolve, RUN_SCHEMAS)
 class _Deciding:
     """The events decided so far and the run after them."""
 
-    def __init__(self, run: Run, catalogs: CatalogsByOwner) -> None:
+    def __init__(self, run: Run, catalogs: CatalogsByOwner, at_once: int) -> None:
         self.run = run
         self.events: list[Event] = []
         self._catalogs = catalogs
+        self._at_once = at_once
 
     def record_completion(self, completion: Completion) -> None:
+        if not self._join_messages():
+            return
         known = self.run.attempts.get(completion.run_attempt)
         if known is not None:
             self._predate(known, completion)
@@ -113,7 +123,7 @@ class _Deciding:
         self._join_messages()
 
     def record_message(self, message: Message) -> None:
-        if message.message_id in self.run.messages:
+        if not self._join_messages() or message.message_id in self.run.messages:
             return
         due = due_at(message, self.run.attempts) if joining(message, self.run.attempts, None) is None else None
         self._emit(MessageRecorded(message=message, due_at=due))
@@ -123,8 +133,11 @@ class _Deciding:
         self._join_messages()
 
     def close_windows(self, through: datetime) -> None:
-        self._join_messages(through)
+        if not self._join_messages(through):
+            return
         for number in sorted(self.run.attempts):
+            if self._is_full:
+                return
             attempt = self.run.attempts[number]
             if attempt.closed or attempt.window_end is None or attempt.window_end > through:
                 continue
@@ -179,11 +192,20 @@ class _Deciding:
             )
         )
 
-    def _join_messages(self, through: datetime | None = None) -> None:
+    @property
+    def _is_full(self) -> bool:
+        return len(self.events) >= self._at_once
+
+    def _join_messages(self, through: datetime | None = None) -> bool:
+        """Join the messages that can be by now; False if the decision is full before the last of them."""
         for message in self.run.waiting_messages():
             joined = joining(message, self.run.attempts, through)
-            if joined is not None:
-                self._join(message, joined.attempt)
+            if joined is None:
+                continue
+            if self._is_full:
+                return False
+            self._join(message, joined.attempt)
+        return True
 
     def _join(self, message: Message, number: int) -> None:
         attempt = self.run.attempts[number]

@@ -1,9 +1,11 @@
 """What has been decided about one run and is to be appended, counted and logged."""
 
 from datetime import datetime
+from typing import Final
 
 import structlog
 
+from zekt_common.append_limits import weight
 from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.telemetry.metrics import CORRELATION_WAIT, ROUTING_DECISIONS
 from zekt_router.policy import Blocked
@@ -13,6 +15,9 @@ from zekt_router.run_memory import RunAt
 from zekt_router.run_model import PAGE_SIZE
 from zekt_router.run_state import Run, evolve
 from zekt_router.translate import SOURCE
+
+FULL_BYTES: Final = 400_000
+"""Leaves room, in the 2 MB of an append, for the largest page of a hundred targets with aliases and a payload."""
 
 log = structlog.get_logger()
 
@@ -26,19 +31,27 @@ class Batch:
         self.version = at.version
         self.events: list[Event] = []
         self.content_refusals: dict[str, dict[str, Blocked | None]] = {}
+        self._bytes = 0
         self._cause = cause
 
     @property
     def is_full(self) -> bool:
-        """Return whether this is enough for one append."""
+        """Return whether this is enough for one append, which still takes whatever one more decision may add."""
         targets = sum(len(event.routed) + len(event.refused) for event in self.events if isinstance(event, RunRouted))
-        return targets >= PAGE_SIZE or len(self.events) >= PAGE_SIZE // 2
+        return targets >= PAGE_SIZE or len(self.events) >= PAGE_SIZE // 2 or self._bytes >= FULL_BYTES
 
-    def decide(self, command: Command) -> None:
-        """Add what the command leads to."""
-        for event in decide(self.run, command):
+    def decide(self, command: Command) -> bool:
+        """Add what the command leads to, or the next of it; False if that is nothing."""
+        decided = decide(self.run, command)
+        for event in decided:
             self.events.append(event)
             self.run = evolve(self.run, event)
+            self._bytes += weight(event)
+        return bool(decided)
+
+    def begin_anew(self, version: int) -> None:
+        """Go on after what was appended, the run being at this version now."""
+        self.version, self.events, self._bytes = version, [], 0
 
     def wrapped(self) -> list[NewEvent]:
         """Return the events with what tells them from others: the run, the cause and the trace."""
