@@ -11,6 +11,7 @@ from zekt_common.contracts.ingress import MessageReceived, RunCompleted
 from zekt_common.envelope import Envelope, Event, NewEvent, seal
 from zekt_common.ports import PayloadRef
 from zekt_router.catalog import Define, decide
+from zekt_router.catalog_appends import append_in_portions
 from zekt_router.catalog_model import Account, Catalog, Repository, Service, Subscription, Workflow
 from zekt_router.catalogs import Catalogs
 from zekt_router.handlers import Handlers
@@ -61,7 +62,7 @@ async def define(backend: Backend, command: Define, *, after: int = 0) -> None:
         NewEvent(body=event, source="test", subject="1", correlationid="1", causationid="1")
         for event in decide(Catalog(), command)
     ]
-    await backend.store.append(stream, events, expected_version=after)
+    await append_in_portions(backend.store, stream, events, expected_version=after, stored=[])
 
 
 def handlers(backend: Backend, store: Any = None) -> Handlers:

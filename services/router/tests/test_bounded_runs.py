@@ -11,9 +11,8 @@ from services.router.tests.test_run_orders import ARRIVALS, runs
 from services.router.tests.told_runs import EVER, Fact, Teller, at, catalog, completion, failed, message
 from zekt_common.append_limits import MAX_EVENTS
 from zekt_router.run import EVENTS_AT_ONCE
-from zekt_router.run_batch import PAGE_SIZE
 from zekt_router.run_events import MessageBlocked, RoutingStarted, WindowClosed
-from zekt_router.run_model import Completion, Message
+from zekt_router.run_model import PAGE_SIZE, Completion, Message
 
 UNBOUNDED = 10_000
 MANY = [message(1, number / 1000, f"m{number:03d}") for number in range(120)]

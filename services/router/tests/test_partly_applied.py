@@ -52,12 +52,12 @@ def execute(data_dir: Path, statement: str) -> None:
         connection.execute(statement)
 
 
-def applier(backend: Backend, store: Any) -> Applier:
+def applier(backend: Backend, store: Any, projector: Projector | None = None) -> Applier:
     catalogs, heard = Catalogs(store), Heard(backend.views)
     nobody: Any = None  # every id is given, so GitHub is not asked
     known = KnownNames(backend.views, catalogs)
     resolver = Resolver(known, nobody, catalogs, heard)
-    projector = Projector(store, backend.views, name="router", project=project)
+    projector = projector or Projector(store, backend.views, name="router", project=project)
     heeding = Heeding(store, backend.views, catalogs, heard)
     return Applier(store, catalogs, resolver, projector, heeding, ownership=Ownership(known, nobody))
 

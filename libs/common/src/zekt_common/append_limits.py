@@ -1,7 +1,7 @@
 """How much one append may hold, the same on every engine: what Cosmos DB takes in one batch.
 
-Bytes count as Cosmos DB is sent them: the event is text in a JSON body of ASCII, so quotes and letters beyond ASCII take
-more than they do in the event.
+Bytes count as Cosmos DB is sent them: the event is text in a JSON body of ASCII, so quotes and letters beyond ASCII
+take more than they do in the event.
 """
 
 import json

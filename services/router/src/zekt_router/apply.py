@@ -1,4 +1,4 @@
-"""Applying a catalog document: everything is checked before anything is written, then one append for each account."""
+"""Applying a catalog document: everything is checked before anything is written, then account by account appended."""
 
 import secrets
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from zekt_common.kit.projector import Projector
 from zekt_common.ports import EventStore
 from zekt_common.telemetry.tracing import current_span
 from zekt_router.catalog import CatalogRefused, Define, decide, plan
+from zekt_router.catalog_appends import append_in_portions
 from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument
 from zekt_router.catalog_model import (
     Account,
@@ -59,11 +60,10 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 class PartlyApplied(ZektError):
     """The first accounts of a document were changed and the others were not; applying it again is safe."""
 
-    def __init__(self, applied: Applied, done: Sequence[str], undone: Sequence[str]) -> None:
-        super().__init__(
-            f"Applied: {', '.join(done)}. Not applied: {', '.join(undone)}. "
-            "Apply again: what is as the document says is left alone."
-        )
+    def __init__(self, applied: Applied, done: Sequence[str], begun: Sequence[str], undone: Sequence[str]) -> None:
+        parts = {"Applied": done, "Applied in part": begun, "Not applied": undone}
+        told = [f"{part}: {', '.join(logins)}." for part, logins in parts.items() if logins]
+        super().__init__(" ".join([*told, "Apply again: what is as the document says is left alone."]))
         self.applied = applied
 
 
@@ -96,7 +96,8 @@ class Applier:
             TokensUnavailable: identity or GitHub cannot answer now.
             GitHubUnavailable: likewise.
             StreamConflict: others kept changing the first account; nothing was changed.
-            PartlyApplied: a later account could not be changed any more; the error's cause says why.
+            PartlyApplied: a later account, or the rest of a large one, could not be changed any more; the error's cause
+                says why.
         """
         await self._ownership.check_document(caller, document)
         resolved = await self._resolver.resolve(document)
@@ -125,42 +126,46 @@ class Applier:
     ) -> list[ShownChange]:
         changes: list[ShownChange] = []
         for index, command in enumerate(commands):
+            before = len(stored)
             try:
                 changes += await self._apply_one(command, resolved, stored, dry_run=dry_run)
             except ZektError as error:
                 if not stored:
                     raise
                 logins = [resolved.logins[each.account_id] for each in commands]
-                raise PartlyApplied(_applied(changes, stored), logins[:index], logins[index:]) from error
+                rest = index + (len(stored) > before)
+                raise PartlyApplied(
+                    _applied(changes, stored), logins[:index], logins[index:rest], logins[rest:]
+                ) from error
         return changes
 
     async def _apply_one(
         self, command: Define, resolved: Resolved, stored: list[Envelope], *, dry_run: bool
     ) -> list[ShownChange]:
+        shown: list[ShownChange] = []
+        before = len(stored)
         for race in range(ATTEMPTS):
             at = await self._catalogs.latest(command.account_id)
-            shown = _shown(at.catalog, command, resolved)
+            if len(stored) == before:  # else what was done before the race was lost would be shown as unchanged
+                shown = _shown(at.catalog, command, resolved)
             if dry_run:
-                return shown
+                break
             try:
-                stored += await self._append(at, command, resolved)
+                await self._append(at, command, resolved, stored)
             except StreamConflict:
                 if race == ATTEMPTS - 1:
                     raise
             else:
-                return shown
-        return []
+                break
+        return shown
 
-    async def _append(self, at: CatalogAt, command: Define, resolved: Resolved) -> list[Envelope]:
+    async def _append(self, at: CatalogAt, command: Define, resolved: Resolved, stored: list[Envelope]) -> None:
         try:
             decided = decide(at.catalog, command)
         except CatalogRefused as refused:  # somebody else has changed the account since it was checked
             raise InvalidDocument(_located(refused, command.account_id, resolved)) from refused
-        if not decided:
-            return []
-        return await self._store.append(
-            catalog_stream(command.account_id), _wrapped(decided, command.account_id), expected_version=at.version
-        )
+        events, stream = _wrapped(decided, command.account_id), catalog_stream(command.account_id)
+        await append_in_portions(self._store, stream, events, expected_version=at.version, stored=stored)
 
 
 def _applied(changes: list[ShownChange], stored: Sequence[Envelope]) -> Applied:

@@ -38,6 +38,7 @@ from zekt_router.catalog_model import (
     Subscription,
     Workflow,
 )
+from zekt_router.catalog_order import in_order
 from zekt_router.catalog_plan import Change, left_out, setting
 from zekt_router.catalog_rules import Problem, problems_of
 
@@ -144,17 +145,16 @@ CATALOG: Decider[Catalog, Command] = Decider(Catalog(), decide, evolve, CATALOG_
 
 
 def _define(catalog: Catalog, command: Define) -> list[Event]:
-    events = [event for change in plan(catalog, command) for event in change.events]
+    changes = plan(catalog, command)
+    events = [event for change in changes for event in change.events]
     if not events:
         return []
     outcome = evolve_all(catalog, events)
-    if command.heard is not None:
-        heeded = list(_heed(outcome, command.heard))
-        events, outcome = [*events, *heeded], evolve_all(outcome, heeded)
-    problems = problems_of(catalog, outcome)
+    heard = [] if command.heard is None else list(_heed(outcome, command.heard))
+    problems = problems_of(catalog, evolve_all(outcome, heard))
     if problems:
         raise CatalogRefused(problems)
-    return events
+    return in_order(catalog, changes, heard)
 
 
 def _heed(catalog: Catalog, command: Heed) -> Iterator[Event]:

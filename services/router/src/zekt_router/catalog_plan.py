@@ -47,16 +47,20 @@ def setting(catalog: Catalog, account_id: int, entity: Entity) -> Change:
 def left_out(catalog: Catalog, account_id: int, named: Iterable[Entity]) -> list[Change]:
     """Return the changes that remove what `named` does not contain, dependants first."""
     kept = {identity(entity) for entity in named}
-    present: Sequence[Entity] = [
+    return [
+        Change(entity=entity, action="remove", events=[_removed(account_id, entity)])
+        for entity in entities(catalog)
+        if identity(entity) not in kept
+    ]
+
+
+def entities(catalog: Catalog) -> Sequence[Entity]:
+    """Return all that the account's catalog holds, dependants first."""
+    return [
         *catalog.subscriptions.values(),
         *catalog.services.values(),
         *catalog.workflows.values(),
         *catalog.repositories.values(),
-    ]
-    return [
-        Change(entity=entity, action="remove", events=[_removed(account_id, entity)])
-        for entity in present
-        if identity(entity) not in kept
     ]
 
 

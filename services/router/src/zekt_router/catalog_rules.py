@@ -12,9 +12,11 @@ import msgspec
 from zekt_common.contracts.identity import REPOSITORY_LIMITS
 from zekt_router.branches import is_pattern
 from zekt_router.catalog_model import MAX_WINDOW_S, Account, Catalog, Service, Subscription, Workflow
+from zekt_router.catalog_plan import entities, identity
 from zekt_router.message_schema import schema_problem
 from zekt_router.standing import is_still_owned, terms_of
 
+MAX_ENTITY_BYTES = 128 * 1024
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]\Z")
 MAX_EVENT_TYPE_LENGTH = 100
 
@@ -39,6 +41,7 @@ def problems_of(before: Catalog, catalog: Catalog) -> list[Problem]:
         *_owner(before, catalog),
         *_persona(account, before, catalog),
         *_sku(account, before, catalog),
+        *_size(before, catalog),
         *(problem for workflow in catalog.workflows.values() for problem in _workflow(workflow, catalog)),
         *(problem for service in catalog.services.values() for problem in _service(service, catalog)),
         *(
@@ -125,6 +128,16 @@ def _counts(repository_id: int, catalog: Catalog) -> bool:
     """Return False for what the App sees no more, or sees with another owner."""
     standing = catalog.standings.get(repository_id)
     return standing is None or (standing.status == "covered" and is_still_owned(catalog, standing))
+
+
+def _size(before: Catalog, catalog: Catalog) -> Iterator[Problem]:
+    """Refuse what would not fit into an append, or into a message to another service."""
+    known = {identity(entity): entity for entity in entities(before)}
+    for entity in entities(catalog):
+        kind, key = identity(entity)
+        if known.get((kind, key)) != entity and len(msgspec.json.encode(entity)) > MAX_ENTITY_BYTES:
+            detail = f"One {kind} may have at most {MAX_ENTITY_BYTES // 1024} KB of JSON. Shorten its lists and texts."
+            yield Problem(kind=kind, key=key, field="", code="entity_too_large", detail=detail)
 
 
 def _workflow(workflow: Workflow, catalog: Catalog) -> Iterator[Problem]:

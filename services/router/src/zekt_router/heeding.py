@@ -18,6 +18,7 @@ from zekt_common.errors import StreamConflict
 from zekt_common.kit.settlement import Complete, Handler, Retry, Settlement
 from zekt_common.ports import EventStore, Views
 from zekt_router.catalog import Heed, decide
+from zekt_router.catalog_appends import append_in_portions
 from zekt_router.catalog_model import AccountRecord, InstallationStanding, RepositoryStanding, catalog_stream
 from zekt_router.catalogs import Catalogs
 from zekt_router.heard import Heard
@@ -109,8 +110,9 @@ class Heeding:
                 events = [wrapped(body) for body in decide(at.catalog, heed)]
                 if not events:
                     return
+                stream = catalog_stream(heed.account_id)
                 try:
-                    await self._store.append(catalog_stream(heed.account_id), events, expected_version=at.version)
+                    await append_in_portions(self._store, stream, events, expected_version=at.version, stored=[])
                 except StreamConflict:
                     if race == ATTEMPTS - 1:
                         raise

@@ -50,4 +50,4 @@ def _validator(encoded: bytes) -> Draft202012Validator:
 def _describe(error: ValidationError) -> str:
     """Name the place and the rule; the payload may be private, so no value of it is repeated."""
     rule = f"{error.validator}: {msgspec.json.encode(error.validator_value).decode()}"
-    return f"at {error.json_path}: breaks {rule[:_MAX_MESSAGE]}"
+    return f"at {error.json_path[:_MAX_MESSAGE]}: breaks {rule[:_MAX_MESSAGE]}"

@@ -2,9 +2,9 @@
 
 An item is what is routed: the plain event of an attempt, or a message that joined it.
 
-A decision starts a bounded number of items, since one append takes no more; deciding the command again goes on. Whatever
-is decided next first joins what was left to be joined, and no window closes before that, so that the bound changes when
-items start, never which ones or why.
+A decision starts a bounded number of items, since one append takes no more; deciding the command again goes on.
+Whatever is decided next first joins what was left to be joined, and no window closes before that, so that the bound
+changes when items start, never which ones or why.
 """
 
 from collections.abc import Mapping
