@@ -9,7 +9,7 @@ import pytest
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent
 from zekt_common.kit.projector import Projector
-from zekt_common.ports import Put, Remove
+from zekt_common.ports import FeedPage, Put, Remove
 
 Start = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
@@ -51,8 +51,52 @@ async def test_a_writer_can_wait_for_its_own_write(backend: Backend, start: Star
     for n in range(20):
         stored = await store(backend, [n])
         async with asyncio.timeout(5):
-            await projecting.wait_for(stored[-1].time)
+            await (projecting.wait_for_events(stored) if n % 2 else projecting.wait_for(stored[-1].time))
         assert await documents(backend, "notes") == {"notes/1": b"%d" % n}
+
+
+class NeverDone:
+    """A store under a load that never ends, whose stamps may run backwards: nothing is ever said to be the last."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._store = backend.store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def read_feed(self, feed: str, /, cursor: str = "", limit: int = 1000) -> FeedPage:
+        page = await self._store.read_feed(feed, "" if limit == 1 else cursor, limit)
+        return FeedPage(page.events, page.cursor)
+
+
+async def test_a_writer_that_waits_for_its_own_events_waits_for_no_others(backend: Backend, start: Start) -> None:
+    busy: Any = NeverDone(backend)
+    projecting = Projector(busy, backend.views, name="notes", project=fold)
+    start(projecting.run())
+    for n in range(5):
+        stored = [*await store(backend, [n, n]), *await store(backend, [n], f"notes/{n + 2}")]
+        for _ in range(2):  # the second finds them projected already
+            async with asyncio.timeout(5):
+                await projecting.wait_for_events(stored)
+        notes = await documents(backend, "notes")
+        assert (notes["notes/1"], notes[f"notes/{n + 2}"]) == (b"%d" % n, b"%d" % n)
+
+
+async def test_waiting_for_no_event_ends_at_once(backend: Backend) -> None:
+    await store(backend, [1])
+    await projector(backend).wait_for_events([])
+
+
+async def test_what_another_process_has_projected_is_waited_for_no_longer(backend: Backend, start: Start) -> None:
+    stored = await store(backend, [1, 2])
+    first, second = projector(backend), projector(backend)
+    running = start(first.run())
+    await first.wait_for_events(stored)
+    running.cancel()
+    await asyncio.wait([running])
+    async with asyncio.timeout(5):
+        await second.wait_for_events(stored)
+    assert second.projected == 0
 
 
 async def test_the_last_change_of_a_document_wins_within_a_page(backend: Backend, start: Start) -> None:

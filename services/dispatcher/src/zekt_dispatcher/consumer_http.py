@@ -78,7 +78,7 @@ class ConsumerRoutes:
         """The payload's bytes, for a target of a delivery that refers to it; to others it does not exist."""
         claims = await self._claims(request)
         sha256 = request.match_info["sha256"]
-        for grant in await self._grants(claims.repository_id, sha256):
+        async for grant in self._grants(claims.repository_id, sha256):
             etag = f'"{sha256}"'
             headers = {
                 "ETag": etag,
@@ -112,10 +112,17 @@ class ConsumerRoutes:
     async def _claims(self, request: web.Request) -> ActionsClaims:
         return await self._desk().verifier.verify(request.headers.get("Authorization"))
 
-    async def _grants(self, repository_id: int, sha256: str) -> list[PayloadGrant]:
+    async def _grants(self, repository_id: int, sha256: str) -> AsyncIterator[PayloadGrant]:
+        """Yield the grants that the views show, and where those are not enough, all once they have caught up."""
         if not _SHA256.fullmatch(sha256):
-            return []
+            return
+        for grant in await self._shown_grants(repository_id, sha256):
+            yield grant
         await self._catch_up()
+        for grant in await self._shown_grants(repository_id, sha256):
+            yield grant
+
+    async def _shown_grants(self, repository_id: int, sha256: str) -> list[PayloadGrant]:
         documents = await self._desk().views.listing(by_payload(repository_id), after=f"{sha256}:", limit=10)
         own = [document for document in documents if document.id.startswith(f"{sha256}:")]
         return [msgspec.json.decode(document.body, type=PayloadGrant) for document in own]

@@ -35,8 +35,7 @@ class Ledger:
             StreamConflict: the race was lost again and again.
         """
         outcome = await transact(self._store, decider, stream, command, lambda bodies: wrap(stream, bodies))
-        if outcome.appended:
-            await self._projector.wait_for(outcome.appended[-1].time)
+        await self._projector.wait_for_events(outcome.appended)
         return outcome
 
     async def note(self, stream: str, event: IdentityEvent) -> None:

@@ -105,7 +105,7 @@ class Applier:
         stored: list[Envelope] = []
         changes = await self._apply_all(await self._checked(resolved), resolved, stored, dry_run=document.dry_run)
         if stored:
-            await self._projector.wait_for(max(envelope.time for envelope in stored))
+            await self._projector.wait_for_events(stored)
             for account_id in resolved.logins:
                 await self._heeding.settle(account_id)
         return _applied(changes, stored)

@@ -6,6 +6,7 @@ Changes and checkpoint are one write, so that a crash leaves both or neither.
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -25,6 +26,7 @@ PAGE = 500
 CATCH_UP_PAGE = 2000
 KEEP_EVERY_S = 1.0
 GATHER_S = 0.05
+REMEMBERED_STREAMS = 10_000
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class Projector:
         self._clock = clock
         self._tails: dict[str, _Tail] = {}
         self._progress = asyncio.Event()
+        self._projected_lately = _Lately()
         self._awaited = 0
         self._hurry = asyncio.Event()
         self.caught_up = asyncio.Event()
@@ -52,20 +55,35 @@ class Projector:
         await supervise(f"projector/{self._name}", self._follow_all)
 
     async def wait_for(self, moment: datetime) -> None:
-        """Return once everything stamped up to `moment` is in the views: an append's `time`, to read your own write."""
+        """Return once everything stamped up to `moment` is in the views, whoever appended it.
+
+        Where stamps may run backwards a little, that is known only later, or when nothing is left to be projected.
+        """
+        await self._wait_for(moment, ())
+
+    async def wait_for_events(self, events: Sequence[Envelope]) -> None:
+        """Return once these events, just appended, are in the views: to read your own write, as soon as it is there."""
+        if events:
+            await self._wait_for(max(event.time for event in events), events)
+
+    async def _wait_for(self, moment: datetime, events: Sequence[Envelope]) -> None:
         self._awaited += 1
         self._hurry.set()
         try:
             for feed in await self._store.feeds():
-                await self._wait_for(feed, moment)
+                await self._wait_for_feed(feed, moment, events)
         finally:
             self._awaited -= 1
 
-    async def _wait_for(self, feed: str, moment: datetime) -> None:
+    async def _wait_for_feed(self, feed: str, moment: datetime, events: Sequence[Envelope]) -> None:
         progress = self._progress
-        while (missing := await self._first_missing(feed)).events and missing.through <= moment:
+        while not self._projected_lately.has(events) and not await self._is_through(feed, moment):
             await progress.wait()
             progress = self._progress
+
+    async def _is_through(self, feed: str, moment: datetime) -> bool:
+        missing = await self._first_missing(feed)
+        return not missing.events or missing.through > moment
 
     async def lag(self) -> float:
         """Return for how many seconds the oldest event not yet in the views has been waiting; 0 when none is."""
@@ -118,6 +136,7 @@ class Projector:
             await tail.document.save(after, changes)
         tail.at, tail.dirty = after, not changes
         self.projected += len(page.events)
+        self._projected_lately.note(page.events)
         self._tell_progress()
 
     async def _gather(self) -> None:
@@ -157,6 +176,7 @@ class Projector:
             log.info("projector_rebuilding", projector=self._name, feed=tail.feed)
             tail.ended = False
             self.caught_up.clear()
+            self._projected_lately = _Lately()
         self._tell_progress()
 
     def _note_end(self, tail: "_Tail") -> None:
@@ -185,6 +205,24 @@ class Projector:
 
     def _document(self, feed: str) -> CheckpointDocument:
         return CheckpointDocument(self._views, f"projector/{self._name}/{feed}")
+
+
+class _Lately:
+    """Up to which version the streams that were projected last have come; others may be further than is known here."""
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[str, int] = OrderedDict()
+
+    def note(self, events: Sequence[Envelope]) -> None:
+        for event in events:
+            self._versions[event.stream] = event.version
+            self._versions.move_to_end(event.stream)
+        while len(self._versions) > REMEMBERED_STREAMS:
+            self._versions.popitem(last=False)
+
+    def has(self, events: Sequence[Envelope]) -> bool:
+        """Return whether all of these are known to be projected; False of none."""
+        return bool(events) and all(self._versions.get(event.stream, 0) >= event.version for event in events)
 
 
 class _Tail:
