@@ -1,4 +1,4 @@
-"""`/ready` while one of Azure's services is away, and after it has come back."""
+"""`/ready` and webhooks while one of Azure's services is away or hangs, and after it has come back."""
 
 import asyncio
 from pathlib import Path
@@ -62,4 +62,26 @@ async def test_readiness_names_blob_storage_while_it_is_away_and_returns_with_it
             await wire.mend()
             await shows(suite, 200)
             await sandbox.run_workflow(PROVIDER, WORKFLOW)
+            assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
+
+
+@pytest.mark.slow
+async def test_a_webhook_is_answered_before_github_gives_up_while_blob_storage_hangs(
+    azure: AzureAccount, sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
+    await azure.clear(tmp_path)
+    async with wire_to(azure.azurite.url) as wire:
+        by_wire = azure.azurite.connection_string.replace(f":{wire.to[1]}/", f":{wire.port}/")
+        settings = azure.settings | {"ZEKT_BLOB_CONNECTION": by_wire}
+        async with running_suite("one process", tmp_path, sandbox, **settings) as suite:
+            await suite.apply(catalog())
+            run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+            (webhook,) = sandbox.complete_run_unsent(run.id)
+            wire.hang()
+            async with suite.http.post(suite.webhook_url, data=webhook.body, headers=webhook.headers) as answer:
+                assert (answer.status, (await answer.json())["error"]) == (503, "storage_slow")
+                assert answer.headers["Retry-After"] == "5"
+            wire.flow()
+            async with suite.http.post(suite.webhook_url, data=webhook.body, headers=webhook.headers) as answer:
+                assert answer.status == 202
             assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)

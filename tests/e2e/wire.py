@@ -1,4 +1,4 @@
-"""A wire to a service on this machine that can be cut and mended, for services that have no switch of their own."""
+"""A wire to a service on this machine that can be cut or hang, for services that have no switch of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,15 @@ class Wire:
     port: int = 0
     _server: asyncio.Server | None = None
     _ends: set[asyncio.StreamWriter] = field(default_factory=set)
+    _flows: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hang(self) -> None:
+        """Keep connections, and let nothing through."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        """Let through what has come, and what will."""
+        self._flows.set()
 
     async def mend(self) -> None:
         """Listen, on the same port as before."""
@@ -36,7 +45,7 @@ class Wire:
         ends = {writer, far_writer}
         self._ends |= ends
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(_pump(reader, far_writer, self._flows), _pump(far_reader, writer, self._flows))
         finally:
             self._ends -= ends
 
@@ -49,15 +58,17 @@ async def wire_to(url: str) -> AsyncIterator[Wire]:
     assert where.port is not None
     wire = Wire((where.hostname, where.port))
     await wire.mend()
+    wire.flow()
     try:
         yield wire
     finally:
         await wire.cut()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
     with suppress(ConnectionError):
         while chunk := await reader.read(CHUNK):
+            await flows.wait()
             writer.write(chunk)
             await writer.drain()
     writer.close()

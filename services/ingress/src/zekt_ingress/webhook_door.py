@@ -34,6 +34,10 @@ from zekt_ingress.webhook import (
     WebhookReceived,
 )
 
+KEEP_WITHIN_S: Final = 8.0
+"""GitHub waits for 10 s, and on Azure a single call may take longer than that to fail."""
+AGAIN_AFTER_S: Final = 5
+
 _CONTENT_TYPE: Final = istr("Content-Type")
 _EVENT: Final = istr("X-GitHub-Event")
 _GUID: Final = istr("X-GitHub-Delivery")
@@ -80,7 +84,11 @@ class WebhookDoor:
             body = self._verifier.verify(await read_body(request) if signature else b"", signature, target)
             facts = webhook.read(event, body)
             check_repository(target, facts.repository_id)
-            accepted = await self._keep(body, facts, target, event, guid)
+            async with asyncio.timeout(KEEP_WITHIN_S):
+                accepted = await self._keep(body, facts, target, event, guid)
+        except TimeoutError:
+            detail = "It may have been stored, and may not: redeliver it later. A repeat changes nothing."
+            raise Refusal(503, "storage_slow", detail, headers={"Retry-After": str(AGAIN_AFTER_S)}) from None
         except tuple(_REFUSALS) as error:
             status, code = _REFUSALS[type(error)]
             raise Refusal(status, code, str(error)) from None
@@ -103,6 +111,9 @@ class WebhookDoor:
         archiving = asyncio.ensure_future(self._payloads.put(facts.owner_id, body))
         try:
             return await self._append(*_received(payload, facts, target, event, guid))
+        except asyncio.CancelledError:
+            archiving.cancel()  # else the time that is up would not be up for it
+            raise
         finally:
             await archiving
 
