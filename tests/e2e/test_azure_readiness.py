@@ -1,6 +1,8 @@
 """`/ready` and webhooks while one of Azure's services is away or hangs, and after it has come back."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
 from tests.e2e.engines import in_one_process, on_azure
 from tests.e2e.messages import ARRIVES_WITHIN_S
 from tests.e2e.suite import Suite, running_suite
-from tests.e2e.wire import wire_to
+from tests.e2e.wire import Wire, wire_to
 from zekt_sandbox import GitHubSandbox
 
 AWAY_S = 600
@@ -47,41 +49,45 @@ async def test_readiness_names_the_settings_of_what_is_away_and_returns_with_it(
     assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
 
 
+@asynccontextmanager
+async def with_blobs_over_a_wire(
+    azure: AzureAccount, sandbox: GitHubSandbox, directory: Path
+) -> AsyncIterator[tuple[Suite, Wire]]:
+    """Start a suite that reaches Blob Storage over a wire, with the catalog applied."""
+    await azure.clear(directory)
+    async with wire_to(azure.azurite.url) as wire:
+        by_wire = azure.azurite.connection_string.replace(f":{wire.to[1]}/", f":{wire.port}/")
+        settings = azure.settings | {"ZEKT_BLOB_CONNECTION": by_wire}
+        async with running_suite("one process", directory, sandbox, **settings) as suite:
+            await suite.apply(catalog())
+            yield suite, wire
+
+
 @pytest.mark.slow
 async def test_readiness_names_blob_storage_while_it_is_away_and_returns_with_it(
     azure: AzureAccount, sandbox: GitHubSandbox, tmp_path: Path
 ) -> None:
-    await azure.clear(tmp_path)
-    async with wire_to(azure.azurite.url) as wire:
-        by_wire = azure.azurite.connection_string.replace(f":{wire.to[1]}/", f":{wire.port}/")
-        settings = azure.settings | {"ZEKT_BLOB_CONNECTION": by_wire}
-        async with running_suite("one process", tmp_path, sandbox, **settings) as suite:
-            await suite.apply(catalog())
-            await wire.cut()
-            await shows(suite, 503, "ZEKT_BLOB_CONNECTION")
-            await wire.mend()
-            await shows(suite, 200)
-            await sandbox.run_workflow(PROVIDER, WORKFLOW)
-            assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
+    async with with_blobs_over_a_wire(azure, sandbox, tmp_path) as (suite, wire):
+        await wire.cut()
+        await shows(suite, 503, "ZEKT_BLOB_CONNECTION")
+        await wire.mend()
+        await shows(suite, 200)
+        await sandbox.run_workflow(PROVIDER, WORKFLOW)
+        assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
 
 
 @pytest.mark.slow
 async def test_a_webhook_is_answered_before_github_gives_up_while_blob_storage_hangs(
     azure: AzureAccount, sandbox: GitHubSandbox, tmp_path: Path
 ) -> None:
-    await azure.clear(tmp_path)
-    async with wire_to(azure.azurite.url) as wire:
-        by_wire = azure.azurite.connection_string.replace(f":{wire.to[1]}/", f":{wire.port}/")
-        settings = azure.settings | {"ZEKT_BLOB_CONNECTION": by_wire}
-        async with running_suite("one process", tmp_path, sandbox, **settings) as suite:
-            await suite.apply(catalog())
-            run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
-            (webhook,) = sandbox.complete_run_unsent(run.id)
-            wire.hang()
-            async with suite.http.post(suite.webhook_url, data=webhook.body, headers=webhook.headers) as answer:
-                assert (answer.status, (await answer.json())["error"]) == (503, "storage_slow")
-                assert answer.headers["Retry-After"] == "5"
-            wire.flow()
-            async with suite.http.post(suite.webhook_url, data=webhook.body, headers=webhook.headers) as answer:
-                assert answer.status == 202
-            assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
+    async with with_blobs_over_a_wire(azure, sandbox, tmp_path) as (suite, wire):
+        run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+        (webhook,) = sandbox.complete_run_unsent(run.id)
+        wire.hang()
+        async with suite.http.post(suite.webhook_url, data=webhook.body, headers=webhook.headers) as answer:
+            assert (answer.status, (await answer.json())["error"]) == (503, "storage_slow")
+            assert answer.headers["Retry-After"] == "5"
+        wire.flow()
+        async with suite.http.post(suite.webhook_url, data=webhook.body, headers=webhook.headers) as answer:
+            assert answer.status == 202
+        assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)

@@ -35,3 +35,11 @@ def test_definitions_may_build_on_each_other() -> None:
     assert schema_problem(schema) is None
     assert violation(schema, {"name": 1}) is not None
     assert violation(schema, {"name": "a"}) is None
+
+
+def test_a_violation_is_told_in_few_words_however_long_the_names_in_the_message_are() -> None:
+    schema = {"additionalProperties": {"type": "object"}}
+    told = violation(schema, {"x" * 100_000: 1})
+    assert told is not None
+    assert told.startswith("at $.xxx")
+    assert len(told) < 500
