@@ -122,7 +122,9 @@ async def test_a_run_of_the_old_owner_that_is_heard_of_after_the_transfer_says_w
 async def test_a_subscription_is_refused_by_what_stands_in_its_targets_way(router: Any, said: Any, reason: str) -> None:
     await router.apply()
     await router.state(said)
-    catalogs = await router.catalog(lambda catalogs: reasons(catalogs) == [reason])
+    catalogs = await router.catalog(
+        lambda catalogs: reasons(catalogs) == [reason] and catalogs[1]["subscriptions"][0]["blocked"]
+    )
     assert catalogs[1]["subscriptions"][0]["blocked"]["reason"] == reason
     await router.complete(0)
     await router.watermark(2)
