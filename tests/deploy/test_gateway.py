@@ -10,7 +10,7 @@ from tests.deploy.composition import FILES, SERVICES, environment
 from tests.deploy.gateway import is_plain, servers, upstreams
 from zekt_common.auth.requirements import Operator, OperatorOrOwner
 from zekt_common.kit.service import Route
-from zekt_common.kit.settings import HostSettings
+from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_dispatcher.app import build_service as build_dispatcher
 from zekt_dispatcher.settings import DispatcherSettings
 from zekt_identity.app import build_service as build_identity
@@ -92,8 +92,17 @@ def test_operators_routes_are_on_loopback_alone() -> None:
 
 
 def test_what_comes_from_outside_is_marked_so_that_operators_routes_refuse_it() -> None:
-    assert "proxy_set_header X-Forwarded-For $remote_addr;" in PUBLIC.text
-    assert "X-Forwarded-For" not in OPERATORS.text
+    assert "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;" in PUBLIC.text
+    assert "X-Forwarded-For" not in OPERATORS.text, "what somebody else has marked stays marked"
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_believes_the_gateway_where_a_call_comes_from_and_nobody_else(name: str, service: str) -> None:
+    env = environment(name, service)
+    (gateway,) = HostSettings.read(EnvironmentReader(env)).trusted_proxies
+    address, _, _ = upstreams()[service].partition(":")
+    assert str(gateway) == f"{address}/32"
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -91,7 +91,9 @@ def test_the_notes_say_what_to_do_next(case: str) -> None:
     for hint in ("helm -n events test zekt", f"{url}/webhooks/github", f"{url}/api/events/receive"):
         assert hint in notes
     way_in = values_of(case)["gateway"]
-    assert ("Nothing leads in yet" in notes) == (not any(way_in[kind]["enabled"] for kind in way_in))
+    leads_in = any(way_in.get(kind, {}).get("enabled") for kind in ("ingress", "httpRoute"))
+    assert ("Nothing leads in yet" in notes) == (not leads_in)
+    assert ("gateway.trustedProxies" in notes) == (leads_in and not way_in.get("trustedProxies"))
 
 
 @pytest.mark.parametrize("case", ["default", "dev", "production", "airgapped"])

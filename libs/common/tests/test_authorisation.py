@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,21 @@ async def test_the_operator_token_opens_from_this_machine_alone(guarded: Guarded
     )
     assert await guarded.call("/operate", "x" * 43) == (401, "token_refused")
     assert await guarded.call("/operate") == (401, "token_refused")
+
+
+@pytest.mark.parametrize("forwarded", ["127.0.0.1", "203.0.113.9", "127.0.0.1, 203.0.113.9", "::1", ""])
+async def test_behind_a_trusted_proxy_nothing_forwarded_makes_a_caller_local(tmp_path: Path, forwarded: str) -> None:
+    async with guarded_at(tmp_path, trusted_proxies=(ip_network("127.0.0.0/8"),)) as guarded:
+        answer = await guarded.call("/operate", guarded.operator_token, X_Forwarded_For=forwarded)
+        assert answer == (403, "operator_not_local")
+
+
+async def test_what_a_trusted_proxy_passes_on_is_noted_with_where_it_came_from(tmp_path: Path) -> None:
+    async with guarded_at(tmp_path, trusted_proxies=(ip_network("127.0.0.1"),)) as guarded:
+        await guarded.call("/own", guarded.session(BOB), X_Forwarded_For="203.0.113.9")
+        await guarded.call("/operate", guarded.session(BOB), X_Forwarded_For="198.51.100.7")
+        assert [noted.origin for noted in await guarded.events(ActionOrdered)] == ["203.0.113.0/24"]
+        assert [noted.origin for noted in await guarded.events(CallerRefused)] == ["198.51.100.0/24"]
 
 
 async def test_an_operators_session_opens_from_elsewhere(guarded: Guarded) -> None:

@@ -179,7 +179,8 @@ async def identity_at(sandbox: GitHubSandbox, data_dir: Path, **changes: Any) ->
         "app_id": sandbox.app_id,
         "private_key_pem": sandbox.private_key_pem.encode(),
     }
-    host = HostSettings(port=port, internal_port=0, data_dir=data_dir)
+    trusted = changes.pop("trusted_proxies", ())
+    host = HostSettings(port=port, internal_port=0, data_dir=data_dir, trusted_proxies=trusted)
     settings = IdentitySettings(host=host, **(honest | changes))
     issuer = EmbeddedIssuer(data_dir)
     service = build_service(settings, clock=clock, ask_again_s=0.01, **reconciling)

@@ -1,7 +1,9 @@
 """Signing in from a command line: a code is typed in at GitHub, and whoever began gets a session."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -137,29 +139,42 @@ async def polled_from(identity: Running, address: str) -> Answer:
     return await identity.browser().call("POST", "/auth/device/poll", {"note": "x"}, X_Forwarded_For=address)
 
 
-async def test_one_network_begins_ten_sign_ins_and_then_waits(identity: Running) -> None:
-    answers = [await begun_from(identity, f"203.0.113.{n}") for n in range(BEGIN_BURST + 1)]
+@pytest.fixture
+async def behind_a_proxy(sandbox: GitHubSandbox, tmp_path: Path) -> AsyncIterator[Running]:
+    """Identity with a proxy before it, which this machine is."""
+    async with identity_at(sandbox, tmp_path, trusted_proxies=(ip_network("127.0.0.1"),)) as running:
+        await running.hosted.until_ready()
+        yield running
+
+
+async def test_one_network_begins_ten_sign_ins_and_then_waits(behind_a_proxy: Running) -> None:
+    answers = [await begun_from(behind_a_proxy, f"203.0.113.{n}") for n in range(BEGIN_BURST + 1)]
     assert [answer.status for answer in answers] == [200] * BEGIN_BURST + [429]
     assert answers[-1].told == (429, "too_many_sign_ins")
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 10
-    assert (await begun_from(identity, "203.0.114.8")).status == 200
+    assert (await begun_from(behind_a_proxy, "203.0.114.8")).status == 200
 
 
-async def test_one_network_asks_so_often_and_then_waits_and_github_is_spared(identity: Running) -> None:
-    answers = [await polled_from(identity, f"2001:db8::{n:x}") for n in range(POLLS_BURST + 20)]
+async def test_one_network_asks_so_often_and_then_waits_and_github_is_spared(behind_a_proxy: Running) -> None:
+    answers = [await polled_from(behind_a_proxy, f"2001:db8::{n:x}") for n in range(POLLS_BURST + 20)]
     assert {answer.status for answer in answers[:POLLS_BURST]} == {403}
     assert answers[-1].told == (429, "too_many_sign_ins")
-    assert (await polled_from(identity, "2001:db8:0:1::1")).status == 403
+    assert (await polled_from(behind_a_proxy, "2001:db8:0:1::1")).status == 403
 
 
-async def test_the_nearest_proxy_says_who_it_is_and_not_the_caller(identity: Running) -> None:
-    answers = [await begun_from(identity, f"198.51.{n}.1, 203.0.113.7") for n in range(BEGIN_BURST + 1)]
+async def test_the_nearest_proxy_says_who_it_is_and_not_the_caller(behind_a_proxy: Running) -> None:
+    answers = [await begun_from(behind_a_proxy, f"198.51.{n}.1, 203.0.113.7") for n in range(BEGIN_BURST + 1)]
     assert answers[-1].told == (429, "too_many_sign_ins")
 
 
-async def test_many_networks_together_are_limited_too(identity: Running) -> None:
-    identity.sandbox.set_device_flow(enabled=False)  # not what GitHub says, how often it is asked
-    calls = [begun_from(identity, f"203.0.{n}.1") for n in range(BURST_OF_ALL + 60)]
+async def test_who_names_many_networks_without_a_proxy_is_one_caller(identity: Running) -> None:
+    answers = [await begun_from(identity, f"203.0.{n}.7") for n in range(BEGIN_BURST + 1)]
+    assert answers[-1].told == (429, "too_many_sign_ins")
+
+
+async def test_many_networks_together_are_limited_too(behind_a_proxy: Running) -> None:
+    behind_a_proxy.sandbox.set_device_flow(enabled=False)  # not what GitHub says, how often it is asked
+    calls = [begun_from(behind_a_proxy, f"203.0.{n}.1") for n in range(BURST_OF_ALL + 60)]
     statuses = [answer.status for answer in await asyncio.gather(*calls)]
     assert 429 in statuses
     assert statuses.count(404) >= BURST_OF_ALL

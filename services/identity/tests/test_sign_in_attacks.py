@@ -1,11 +1,15 @@
 """What a sign-in must withstand: each attack is refused without a word that helps, and leaves a note."""
 
+from ipaddress import ip_network
+from pathlib import Path
+
 import pytest
 
 from zekt_common.auth.sessions import COOKIE
 from zekt_identity.auth_http import ATTEMPT_COOKIE, CALLBACKS_BURST
+from zekt_sandbox import GitHubSandbox
 
-from .conftest import Browser, Running
+from .conftest import Browser, Running, identity_at
 
 REFUSED = (403, "sign_in_refused")
 NOTED = ("GET /auth/callback", "sign_in_refused", 0)
@@ -114,12 +118,16 @@ async def test_the_host_header_does_not_choose_where_github_returns_to(identity:
     assert "evil" not in answer.headers["Location"]
 
 
-async def test_one_network_comes_back_so_often_and_then_waits_before_github_is_asked(identity: Running) -> None:
+async def test_one_network_comes_back_so_often_and_then_waits_before_github_is_asked(
+    sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
     path, there = "/auth/callback?code=c&state=x", "203.0.113.{}"
-    answers = [
-        await identity.browser().call("GET", path, X_Forwarded_For=there.format(n)) for n in range(CALLBACKS_BURST + 10)
-    ]
-    assert {answer.status for answer in answers[:CALLBACKS_BURST]} == {403}
-    assert answers[-1].told == (429, "too_many_sign_ins")
-    assert int(answers[-1].headers["Retry-After"]) >= 1
-    await identity.browser().sign_in()
+    async with identity_at(sandbox, tmp_path, trusted_proxies=(ip_network("127.0.0.1"),)) as behind_a_proxy:
+        browser = behind_a_proxy.browser()
+        answers = [
+            await browser.call("GET", path, X_Forwarded_For=there.format(n)) for n in range(CALLBACKS_BURST + 10)
+        ]
+        assert {answer.status for answer in answers[:CALLBACKS_BURST]} == {403}
+        assert answers[-1].told == (429, "too_many_sign_ins")
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        await behind_a_proxy.browser().sign_in()

@@ -1,19 +1,17 @@
 """How often somebody who is not known yet may have GitHub asked: counted by network, since addresses are cheap."""
 
-import ipaddress
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
 
+from zekt_common.auth.origin import address_of, network_of
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.rate_limit import RateLimit
 
-_IPV4_PREFIX: Final = 24
 _IPV6_PREFIX: Final = 64
-_LONGEST_ADDRESS: Final = 64
+"""What one caller can be expected to have all of."""
 
 
 class SignInLimit:
@@ -28,7 +26,7 @@ class SignInLimit:
         Raises:
             Refusal: 429, there were too many from its network.
         """
-        check_rate(self._limit, network_of(address_of(request)))
+        check_rate(self._limit, network_of(address_of(request), ipv6_prefix=_IPV6_PREFIX))
 
 
 def check_rate(limit: RateLimit, key: str) -> None:
@@ -41,21 +39,3 @@ def check_rate(limit: RateLimit, key: str) -> None:
     if wait_s:
         detail = f"Too many sign-ins are under way. Try again in {wait_s} s."
         raise Refusal(429, "too_many_sign_ins", detail, headers={"Retry-After": str(wait_s)})
-
-
-def address_of(request: web.Request) -> str:
-    """Return whom the nearest proxy has seen, if there is one."""
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded[:_LONGEST_ADDRESS] or request.remote or ""
-
-
-@lru_cache(maxsize=1024)
-def network_of(address: str) -> str:
-    """Return what one caller can be expected to have all of: the /24 of IPv4, the /64 of IPv6; else what was given."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    prefix = _IPV4_PREFIX if mapped.version == 4 else _IPV6_PREFIX  # noqa: PLR2004 - IP's own number
-    return str(ipaddress.ip_network((mapped, prefix), strict=False))

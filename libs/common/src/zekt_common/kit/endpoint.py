@@ -9,10 +9,12 @@ import structlog
 from aiohttp import web
 from opentelemetry.trace import SpanKind
 
+from zekt_common.auth.origin import TRUSTED_PROXIES
 from zekt_common.auth.requirements import ServiceRole
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.service import Route
+from zekt_common.kit.settings import Network
 from zekt_common.kit.supervision import describe
 from zekt_common.telemetry.metrics import METHOD, REQUEST_DURATION, ROUTE, STATUS
 from zekt_common.telemetry.tracing import span
@@ -88,7 +90,13 @@ async def answer_unmatched(request: web.Request) -> web.StreamResponse:
     return refusal_of(request, error).response()
 
 
-def routed(routes: Sequence[Route], phase: Callable[[], Phase], *, probes: Sequence[Route] = ()) -> web.Application:
+def routed(
+    routes: Sequence[Route],
+    phase: Callable[[], Phase],
+    *,
+    probes: Sequence[Route] = (),
+    trusted_proxies: tuple[Network, ...] = (),
+) -> web.Application:
     """Return an application that serves these routes, the probes in every phase.
 
     Raises:
@@ -99,6 +107,7 @@ def routed(routes: Sequence[Route], phase: Callable[[], Phase], *, probes: Seque
             raise ValueError(f"{route.path} takes service tokens, so it must be internal")
     largest = max((route.max_body_bytes for route in routes), default=1)
     app = web.Application(client_max_size=max(1, largest))
+    app[TRUSTED_PROXIES] = trusted_proxies
     endpoints = [Endpoint(probe, lambda: Phase.RUNNING) for probe in probes]
     endpoints += [Endpoint(route, phase) for route in routes]
     for endpoint in endpoints:

@@ -73,7 +73,8 @@ class Hosted:
             guarded = [route for service in self._services for route in _guarded(service, self._authorised)]
             routes = [route for route in guarded if route.internal == internal]
             probes = self._health.routes(internal=internal)
-            app = routed(routes, lambda: self.phase, probes=probes)
+            proxies = () if internal else settings.trusted_proxies
+            app = routed(routes, lambda: self.phase, probes=probes, trusted_proxies=proxies)
             runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=REQUESTS_END_WITHIN_S)
             self._runners.append(runner)
             await runner.setup()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from zekt_common.errors import SettingsError
 
 LogFormat = Literal["console", "json"]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_PORT = 65535
 MAX_ACCOUNT_ID = 2**53
 
@@ -61,6 +62,18 @@ class EnvironmentReader:
                 )
                 return frozenset()
         return frozenset(map(int, values))
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Return the comma separated networks and addresses, none when the variable is not set."""
+        try:
+            networks = tuple(ipaddress.ip_network(value) for value in self.texts(name))
+        except ValueError as error:
+            self.reject(name, f"must be networks, such as 10.244.0.0/16 or 127.0.0.1: {error}")
+            return ()
+        if not all(network.prefixlen for network in networks):
+            self.reject(name, "must name whom to trust, which cannot be everybody")
+            return ()
+        return networks
 
     def port(self, name: str, *, default: int) -> int:
         """Return a TCP port; 0 lets the system choose."""
@@ -122,6 +135,7 @@ class HostSettings:
 
     With `writer_process`, as in every process that its environment sets up, another one commits for it. `operators` are
     GitHub user ids; whose session one is, `identity_url` says for `public_url`, both the process's own when empty.
+    `trusted_proxies` are believed whose call it is that they pass on to the public port.
     """
 
     host: str = "127.0.0.1"
@@ -131,6 +145,7 @@ class HostSettings:
     log_format: LogFormat = "console"
     writer_process: bool = False
     operators: frozenset[int] = frozenset()
+    trusted_proxies: tuple[Network, ...] = ()
     identity_url: str = ""
     public_url: str = ""
 
@@ -145,6 +160,7 @@ class HostSettings:
             log_format=reader.log_format("ZEKT_LOG_FORMAT"),
             writer_process=True,
             operators=reader.account_ids("ZEKT_OPERATORS"),
+            trusted_proxies=reader.networks("ZEKT_TRUSTED_PROXIES"),
             identity_url=reader.url("ZEKT_IDENTITY_URL", default=""),
             public_url=reader.url("ZEKT_PUBLIC_URL", default=""),
         )
