@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from services.identity.tests.conftest import until
 from tests.e2e.people import catalog_of, session_of
 from tests.e2e.suite import free_port
 from zekt_cli.hosting.suite import build
@@ -34,7 +36,14 @@ ADA, BOB, SRE = 900_001, 900_002, 900_003
 PEOPLE = {"ada": ADA, "bob": BOB, "sre": SRE}
 OWN_ENDS = {("POST", "/auth/logout"), ("DELETE", "/api/account"), ("DELETE", "/api/account/sessions")}
 """What would end Ada's own session; it names nobody, so there is nobody else to end."""
-NUMBERS = {"installation_id": "502", "repository_id": "602", "run_id": "1", "delivery_id": "x", "sha256": "0" * 64}
+NUMBERS = {
+    "installation_id": "502",
+    "repository_id": "602",
+    "account_id": "900002",
+    "run_id": "1",
+    "delivery_id": "x",
+    "sha256": "0" * 64,
+}
 
 
 @dataclass
@@ -60,6 +69,11 @@ class Suite:
         ) as answer:
             content = await answer.read()
             return answer.status, msgspec.json.decode(content) if content else None
+
+    async def has_sku(self, who: str, sku: str) -> bool:
+        """Return whether the router has heard of the person's SKU."""
+        _, seen = await self.call(who, "GET", "/api/catalog")
+        return bool(seen["accounts"][0]["account"]["sku"] == sku)
 
     async def noted(self, service: str, kind: type[ActionOrdered] | type[CallerRefused]) -> list[Any]:
         path = f"/api/operations/{service}/events?limit=1000&type={kind.TYPE}"
@@ -105,6 +119,7 @@ async def suite(sandbox: GitHubSandbox, tmp_path: Path) -> AsyncIterator[Suite]:
         sandbox.create_user(login, id=account_id)
         sandbox.create_repository(f"{login}/tools", id=600 + number)
         sandbox.create_repository(f"{login}/site")
+        sandbox.create_repository(f"{login}/more")
         sandbox.create_workflow(f"{login}/tools", ".github/workflows/ci.yml")
         sandbox.create_installation(login, id=500 + number)
     async with running(sandbox, tmp_path) as started:
@@ -226,6 +241,25 @@ async def test_a_person_claims_no_ids_and_buys_nothing_by_a_catalog(suite: Suite
     status, body = await suite.call("ada", "POST", "/api/catalog/apply", CLAIMS[path])
     assert (status, [problem["path"] for problem in body["problems"]]) == (422, [path])
     assert (await suite.call("operator.token", "GET", "/api/catalog"))[1]["accounts"] == []
+
+
+CONTACT = {"name": "Ada", "email": "ada@example.org"}
+
+
+async def test_what_an_operator_gives_an_account_is_what_its_catalog_may_enable(suite: Suite) -> None:
+    """Ada has two repositories enabled, which is what `free` allows, and wants a third."""
+    details = {"persona": "both", "kind": "individual", "contact": CONTACT}
+    assert (await suite.call("ada", "PUT", "/api/account", details))[1]["sku"] == "standard"
+    assert (await suite.call("ada", "POST", "/api/catalog/apply", catalog_of("ada")))[0] == 200
+    more = {"repositories": [{"repository": "ada/more", "enabledAs": ["provider"]}]}
+    for given, outcome in (("free", "sku_limit_exceeded"), ("enterprise", None)):
+        path = f"/api/operations/identity/accounts/{ADA}/sku"
+        assert (await suite.call("ada", "PUT", path, {"sku": given}))[0] == 403
+        assert (await suite.call("sre", "PUT", path, {"sku": given}))[0] == 200
+        await until(partial(suite.has_sku, "ada", given))
+        assert (await suite.call("ada", "PUT", "/api/account", {"kind": "company"}))[1]["sku"] == given
+        _, answer = await suite.call("ada", "POST", "/api/catalog/apply", more)
+        assert [problem["code"] for problem in answer.get("problems", [])] == ([outcome] if outcome else [])
 
 
 async def test_a_service_token_is_for_the_internal_port_and_opens_nothing_else(suite: Suite) -> None:

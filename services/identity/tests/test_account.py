@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from zekt_common.contracts import identity as contract
@@ -15,24 +16,23 @@ from zekt_identity.account import (
     AccountLeft,
     AccountOpened,
     Command,
-    ContactMissing,
     EndSessions,
-    Kind,
+    GiveSku,
     Leave,
     Link,
     NotLinked,
     Open,
+    OpeningIncomplete,
     Order,
-    Persona,
-    PersonaCannotNarrow,
     PersonLinked,
     SessionsRevoked,
-    Sku,
+    SkuGiven,
     TermsChanged,
     decide,
     evolve,
     key_of,
 )
+from zekt_identity.account_terms import Kind, Persona, PersonaCannotNarrow, Sku, SkuBeyond
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -47,13 +47,28 @@ def by(at: datetime = AT) -> dict[str, Any]:
     return {"account_id": ME, "actor": str(ME), "origin": "203.0.113.0/24", "at": at}
 
 
-def opening(persona: Persona = Persona.PROVIDER, contact: bytes | None = b"sealed", **changes: Any) -> Open:
-    fields: dict[str, Any] = {"order": order(), "persona": persona, "sku": Sku.FREE, "kind": Kind.INDIVIDUAL}
-    return Open(**(fields | changes), contact=contact)
+def opening(persona: Persona | None = Persona.PROVIDER, contact: bytes | None = b"sealed", **changes: Any) -> Open:
+    """Return what the owner orders where accounts are standard unless an operator says otherwise."""
+    fields: dict[str, Any] = {"order": order(), "default_sku": Sku.STANDARD, "kind": Kind.INDIVIDUAL}
+    return Open(**(fields | changes), persona=persona, contact=contact)
+
+
+def giving(sku: Sku) -> GiveSku:
+    return GiveSku(order=order(), sku=sku)
+
+
+def given_sku(sku: Sku, persona: Persona | None = Persona.PROVIDER) -> SkuGiven:
+    return SkuGiven(**by(), persona=persona, sku=sku)
 
 
 LINKED = PersonLinked(**by(), tenure=1, key=key_of(ME, 1))
-OPENED = AccountOpened(**by(), persona=Persona.PROVIDER, sku=Sku.FREE, kind=Kind.INDIVIDUAL, contact=b"sealed")
+
+
+def opened(sku: Sku) -> AccountOpened:
+    return AccountOpened(**by(), persona=Persona.PROVIDER, sku=sku, kind=Kind.INDIVIDUAL, contact=b"sealed")
+
+
+OPENED = opened(Sku.STANDARD)
 LEFT = AccountLeft(**by(), key=key_of(ME, 1))
 
 
@@ -61,7 +76,7 @@ def changed(**fields: Any) -> AccountChanged:
     return AccountChanged(**by(), **({"kind": None, "contact": None} | fields))
 
 
-def terms(persona: Persona = Persona.PROVIDER, sku: Sku = Sku.FREE) -> TermsChanged:
+def terms(persona: Persona = Persona.PROVIDER, sku: Sku = Sku.STANDARD) -> TermsChanged:
     return TermsChanged(**by(), persona=persona, sku=sku)
 
 
@@ -81,13 +96,34 @@ def given(*events: Event) -> Account:
         ([LINKED, OPENED], opening(contact=None), []),
         ([LINKED, OPENED], opening(Persona.BOTH, contact=None), [terms(Persona.BOTH)]),
         ([LINKED, OPENED], opening(contact=b"new"), [changed(contact=b"new")]),
-        ([LINKED, OPENED], opening(contact=None, sku=Sku.STANDARD), [terms(sku=Sku.STANDARD)]),
+        ([LINKED, OPENED], opening(None, contact=None, kind=None), []),
+        ([LINKED, OPENED], opening(contact=None, sku=Sku.STANDARD), []),
+        ([LINKED, OPENED], opening(contact=None, sku=Sku.FREE), [terms(sku=Sku.FREE)]),
+        ([LINKED, OPENED, terms(sku=Sku.FREE)], opening(contact=None), []),
+        ([LINKED, OPENED, terms(sku=Sku.FREE)], opening(contact=None, sku=Sku.STANDARD), [terms(sku=Sku.STANDARD)]),
+        ([LINKED, OPENED], giving(Sku.ENTERPRISE), [given_sku(Sku.ENTERPRISE)]),
+        ([LINKED, OPENED, given_sku(Sku.ENTERPRISE)], giving(Sku.ENTERPRISE), []),
+        ([LINKED, OPENED], giving(Sku.STANDARD), [given_sku(Sku.STANDARD)]),
+        ([LINKED], giving(Sku.FREE), [given_sku(Sku.FREE, None)]),
+        ([LINKED, given_sku(Sku.FREE, None)], giving(Sku.FREE), []),
+        ([LINKED, given_sku(Sku.ENTERPRISE, None)], opening(), [opened(Sku.ENTERPRISE)]),
+        ([LINKED], opening(sku=Sku.FREE), [opened(Sku.FREE)]),
+        ([LINKED], opening(default_sku=Sku.FREE), [opened(Sku.FREE)]),
+        (
+            [LINKED, OPENED, given_sku(Sku.ENTERPRISE)],
+            opening(Persona.BOTH, contact=None),
+            [terms(Persona.BOTH, Sku.ENTERPRISE)],
+        ),
+        (
+            [LINKED, OPENED, given_sku(Sku.ENTERPRISE), terms(sku=Sku.FREE)],
+            opening(contact=None, sku=Sku.ENTERPRISE),
+            [terms(sku=Sku.ENTERPRISE)],
+        ),
         (
             [LINKED, OPENED],
             opening(Persona.BOTH, contact=b"new", kind=Kind.COMPANY),
             [terms(Persona.BOTH), changed(kind=Kind.COMPANY, contact=b"new")],
         ),
-        ([LINKED, OPENED, terms(sku=Sku.STANDARD)], opening(contact=None, sku=Sku.STANDARD), []),
         ([LINKED], EndSessions(order=order(), reason="x"), [SessionsRevoked(**by(), reason="x")]),
         ([], EndSessions(order=order(), reason="x"), []),
         ([LINKED, OPENED], Leave(order()), [LEFT]),
@@ -129,9 +165,41 @@ def test_only_a_person_who_signed_in_opens_an_account(before: Sequence[Event]) -
         decide(given(*before), opening())
 
 
-def test_an_account_opens_with_contact_details() -> None:
-    with pytest.raises(ContactMissing):
-        decide(given(LINKED), opening(contact=None))
+@pytest.mark.parametrize("missing", ["persona", "kind", "contact"])
+def test_an_account_opens_with_all_of_its_details(missing: str) -> None:
+    with pytest.raises(OpeningIncomplete):
+        decide(given(LINKED), msgspec.structs.replace(opening(), **{missing: None}))
+
+
+@pytest.mark.parametrize(
+    ("before", "default", "asked"),
+    [
+        ([LINKED], Sku.STANDARD, Sku.ENTERPRISE),
+        ([LINKED], Sku.FREE, Sku.STANDARD),
+        ([LINKED, OPENED], Sku.STANDARD, Sku.ENTERPRISE),
+        ([LINKED, OPENED, given_sku(Sku.FREE)], Sku.STANDARD, Sku.STANDARD),
+        ([LINKED, given_sku(Sku.FREE, None)], Sku.STANDARD, Sku.STANDARD),
+        ([LINKED, OPENED, terms(sku=Sku.ENTERPRISE), terms(sku=Sku.FREE)], Sku.STANDARD, Sku.ENTERPRISE),
+        ([LINKED, OPENED, given_sku(Sku.ENTERPRISE), LEFT, LINKED], Sku.STANDARD, Sku.ENTERPRISE),
+    ],
+)
+def test_nobody_has_more_than_the_default_unless_an_operator_gives_it(
+    before: Sequence[Event], default: Sku, asked: Sku
+) -> None:
+    with pytest.raises(SkuBeyond):
+        decide(given(*before), opening(default_sku=default, sku=asked))
+
+
+def test_who_chose_more_before_that_took_an_operator_keeps_it_until_one_says_otherwise() -> None:
+    account = given(LINKED, OPENED, terms(sku=Sku.ENTERPRISE))
+    assert decide(account, opening(contact=None, sku=Sku.ENTERPRISE)) == []
+    assert decide(account, giving(Sku.STANDARD)) == [given_sku(Sku.STANDARD)]
+
+
+@pytest.mark.parametrize("before", [[], [LINKED, OPENED, LEFT]])
+def test_a_sku_is_given_to_somebody_who_is_there(before: Sequence[Event]) -> None:
+    with pytest.raises(NotLinked):
+        decide(given(*before), giving(Sku.ENTERPRISE))
 
 
 def test_whoever_comes_back_has_a_new_key_and_nothing_of_before() -> None:

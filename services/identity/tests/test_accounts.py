@@ -7,13 +7,16 @@ import pytest
 
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE
+from zekt_common.auth.authorisation_log import ActionOrdered
+from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.envelope import Event
 from zekt_common.errors import KeyDestroyed
 from zekt_common.ports.keys import DataKey
 from zekt_identity.account import ACCOUNT_SCHEMAS, AccountChanged, AccountLeft, AccountOpened, PersonLinked, key_of
 from zekt_identity.ledger import wrap
+from zekt_sandbox import GitHubSandbox
 
-from .conftest import Browser, Running, until
+from .conftest import Answer, Browser, Running, identity_at, until
 
 CONTACT = {"name": "Mona Lisa Octocat", "email": "mona@example.org", "company": "Octo Inc"}
 DESCRIPTION: dict[str, Any] = {"persona": "provider", "kind": "company", "contact": CONTACT, "sku": "standard"}
@@ -54,6 +57,75 @@ async def test_the_upgrade_to_both_sides_is_one_way(identity: Running) -> None:
     assert answer.told == (409, "persona_cannot_narrow")
 
 
+async def given(identity: Running, sku: Any, account_id: int = 4_242, token: str = "") -> Answer:
+    """Have an operator of this machine give the account a SKU."""
+    authorization = f"Bearer {token or ensure_operator_token(identity.data_dir)}"
+    path = f"/api/operations/identity/accounts/{account_id}/sku"
+    return await identity.browser().call("PUT", path, {"sku": sku}, Authorization=authorization)
+
+
+async def test_sign_up_gives_the_default_sku(sandbox: GitHubSandbox, tmp_path: Path) -> None:
+    details = {key: value for key, value in DESCRIPTION.items() if key != "sku"}
+    async with identity_at(sandbox, tmp_path, default_sku="free") as identity:
+        browser = identity.browser()
+        await browser.sign_in()
+        assert (await browser.call("PUT", "/api/account", DESCRIPTION)).told == (403, "operators_alone")
+        assert (await browser.call("PUT", "/api/account", details)).body["sku"] == "free"
+        assert ("PUT /api/account", "operators_alone", 4_242) in await identity.refusals()
+
+
+async def test_nobody_gives_themselves_more_than_the_default(identity: Running) -> None:
+    browser = await opened(identity)
+    assert (await browser.call("PUT", "/api/account", {"sku": "enterprise"})).told == (403, "operators_alone")
+    assert (await browser.call("PUT", "/api/account", {"sku": "free"})).body["sku"] == "free"
+    assert (await browser.call("PUT", "/api/account", {"sku": "standard"})).body["sku"] == "standard"
+
+
+async def test_what_an_operator_gives_holds_and_is_in_the_owners_audit(identity: Running) -> None:
+    browser = await opened(identity)
+    answer = await given(identity, "enterprise")
+    assert (answer.status, answer.body) == (200, {"accountId": 4_242, "status": "open", "sku": "enterprise"})
+    assert (await browser.call("PUT", "/api/account", {"persona": "both"})).body["sku"] == "enterprise"
+    assert (await given(identity, "free")).body["sku"] == "free"
+    assert (await browser.call("PUT", "/api/account", DESCRIPTION | {"persona": "both"})).told == (
+        403,
+        "operators_alone",
+    )
+    entries = (await browser.call("GET", "/api/audit")).body["entries"]
+    noted = [(entry["actor"], entry["details"]["sku"]) for entry in entries if entry["action"] == "account.sku-given"]
+    assert noted == [("operator.token", "free"), ("operator.token", "enterprise")]
+    assert [order.route for order in await identity.events(ActionOrdered)] == [
+        "PUT /api/operations/identity/accounts/{account_id:\\d{1,18}}/sku"
+    ] * 2
+
+
+async def test_a_sku_that_was_given_before_the_account_was_opened_is_what_it_opens_with(identity: Running) -> None:
+    browser = identity.browser()
+    await browser.sign_in()
+    assert (await given(identity, "enterprise")).body == {"accountId": 4_242, "status": "linked", "sku": "enterprise"}
+    details = {key: value for key, value in DESCRIPTION.items() if key != "sku"}
+    assert (await browser.call("PUT", "/api/account", details)).body["sku"] == "enterprise"
+
+
+async def test_nobody_but_an_operator_gives_a_sku(identity: Running) -> None:
+    browser = await opened(identity)
+    [session] = browser.cookies.values()
+    assert (await given(identity, "enterprise", token=session)).told == (403, "role_missing")
+    assert (await given(identity, "golden")).told == (400, "invalid_request")
+    assert (await given(identity, "free", account_id=999)).told == (404, "account_not_found")
+    assert (await browser.call("GET", "/api/account")).body["sku"] == "standard"
+
+
+async def test_what_a_change_leaves_out_stays_as_it_is(identity: Running) -> None:
+    browser = await opened(identity)
+    for change in ({}, {"persona": "provider"}, {"kind": "company"}, {"contact": CONTACT}, {"sku": "standard"}):
+        answer = await browser.call("PUT", "/api/account", change)
+        assert answer.body == {"accountId": 4_242, "status": "open", **DESCRIPTION}
+    changed = CONTACT | {"company": "Octo Ltd"}
+    answer = await browser.call("PUT", "/api/account", {"contact": changed})
+    assert answer.body == {"accountId": 4_242, "status": "open", **DESCRIPTION, "contact": changed}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -64,6 +136,9 @@ async def test_the_upgrade_to_both_sides_is_one_way(identity: Running) -> None:
         DESCRIPTION | {"accountId": 4_243},
         DESCRIPTION | {"contact": CONTACT | {"email": "nobody"}},
         DESCRIPTION | {"contact": CONTACT | {"name": ""}},
+        DESCRIPTION | {"contact": None},
+        DESCRIPTION | {"sku": None},
+        {"persona": "provider", "kind": "company"},
     ],
 )
 async def test_a_description_that_makes_no_sense_changes_nothing(identity: Running, body: Any) -> None:

@@ -13,13 +13,12 @@ from zekt_identity.account import (
     AccountChanged,
     AccountLeft,
     AccountOpened,
-    Kind,
-    Persona,
     PersonLinked,
     SessionsRevoked,
-    Sku,
+    SkuGiven,
     TermsChanged,
 )
+from zekt_identity.account_terms import Kind, Persona, Sku
 from zekt_identity.installation import InstallationFacts, InstallationObserved
 from zekt_identity.ledger import wrap
 from zekt_identity.repository import RepositoryFacts, RepositoryObserved
@@ -50,6 +49,11 @@ def heard(event: Event) -> list[OutgoingMessage]:
             TermsChanged(**BY, persona=Persona.BOTH, sku=Sku.STANDARD),
             "router",
             contract.AccountChanged(account_id=4_242, status="open", persona="both", sku="standard"),
+        ),
+        (
+            SkuGiven(**BY, persona=Persona.CONSUMER, sku=Sku.ENTERPRISE),
+            "router",
+            contract.AccountChanged(account_id=4_242, status="open", persona="consumer", sku="enterprise"),
         ),
         (
             AccountLeft(**BY, key=-1),

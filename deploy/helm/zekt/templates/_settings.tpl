@@ -13,6 +13,7 @@ ZEKT_GITHUB_OAUTH_CLIENT_ID: {{ $values.github.oauthClientId | quote }}
 {{- $operators := list }}
 {{- range $values.operators }}{{ $operators = append $operators (int64 .) }}{{ end }}
 ZEKT_OPERATORS: {{ join "," $operators | quote }}
+ZEKT_DEFAULT_SKU: {{ $values.defaultSku | quote }}
 ZEKT_TRUSTED_PROXIES: {{ join "," $values.gateway.trustedProxies | quote }}
 {{- include "zekt.azureSettings" . }}
 {{- include "zekt.trustSettings" . }}

@@ -14,32 +14,10 @@ from zekt_common.decider import Decider
 from zekt_common.envelope import Event
 from zekt_common.errors import ZektError
 from zekt_common.schemas import Schemas
+from zekt_identity.account_terms import Kind, Persona, PersonaCannotNarrow, Sku, SkuBeyond
 from zekt_identity.identity_event import IdentityEvent
 
 TENURE_BITS: Final = 16
-
-
-class Persona(StrEnum):
-    """Which side of a delivery the account may be on."""
-
-    PROVIDER = "provider"
-    CONSUMER = "consumer"
-    BOTH = "both"
-
-
-class Sku(StrEnum):
-    """What the account has bought."""
-
-    FREE = "free"
-    STANDARD = "standard"
-    ENTERPRISE = "enterprise"
-
-
-class Kind(StrEnum):
-    """Whom the contact details are of."""
-
-    INDIVIDUAL = "individual"
-    COMPANY = "company"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +36,24 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True):
-    """Open the account, or have the open one be as given; `contact` is sealed, None leaves it as it is."""
+    """Open the account, or have the open one be as given; what is None stays as it is, and `contact` is sealed.
+
+    `default_sku` is what an account has at first, and what its owner may choose up to.
+    """
 
     order: Order
-    persona: Persona
+    default_sku: Sku
+    persona: Persona | None = None
+    sku: Sku | None = None
+    kind: Kind | None = None
+    contact: bytes | None = None
+
+
+class GiveSku(msgspec.Struct, frozen=True, kw_only=True):
+    """Have the account have this SKU, which its owner may then not exceed: an operator's order."""
+
+    order: Order
     sku: Sku
-    kind: Kind
-    contact: bytes | None
 
 
 class EndSessions(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +69,7 @@ class Leave(msgspec.Struct, frozen=True):
     order: Order
 
 
-Command: TypeAlias = Link | Open | EndSessions | Leave
+Command: TypeAlias = Link | Open | GiveSku | EndSessions | Leave
 
 
 class PersonLinked(IdentityEvent, frozen=True, kw_only=True):
@@ -112,6 +101,15 @@ class TermsChanged(IdentityEvent, frozen=True, kw_only=True):
     sku: Sku
 
 
+class SkuGiven(IdentityEvent, frozen=True, kw_only=True):
+    """An operator gave the account this SKU; with its persona once it is open, so that it is in full for others."""
+
+    TYPE: ClassVar[str] = "dev.zekt.account.sku-given"
+
+    persona: Persona | None
+    sku: Sku
+
+
 class AccountChanged(IdentityEvent, frozen=True, kw_only=True):
     """The account is different now; None for what stayed. Persona and SKU have events of their own by now."""
 
@@ -140,7 +138,7 @@ class AccountLeft(IdentityEvent, frozen=True, kw_only=True):
 
 
 ACCOUNT_SCHEMAS: Final = Schemas(
-    [PersonLinked, AccountOpened, TermsChanged, AccountChanged, SessionsRevoked, AccountLeft]
+    [PersonLinked, AccountOpened, TermsChanged, SkuGiven, AccountChanged, SessionsRevoked, AccountLeft]
 )
 
 
@@ -161,6 +159,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     key: int = 0
     persona: Persona | None = None
     sku: Sku | None = None
+    given_sku: Sku | None = None
     kind: Kind | None = None
     contact: bytes | None = None
     sessions_end: datetime | None = None
@@ -170,12 +169,8 @@ class NotLinked(ZektError):
     """Nobody has signed in for this account, or its owner has left."""
 
 
-class PersonaCannotNarrow(ZektError):
-    """An account that is both stays both, and no persona turns into the other."""
-
-
-class ContactMissing(ZektError):
-    """An account opens with contact details."""
+class OpeningIncomplete(ZektError):
+    """An account opens with persona, kind and contact details."""
 
 
 def stream_of(account_id: int) -> str:
@@ -194,13 +189,16 @@ def decide(account: Account, command: Command) -> list[Event]:
     Raises:
         NotLinked: the account is not there to be opened.
         PersonaCannotNarrow: the persona would lose a side.
-        ContactMissing: it would open without contact details.
+        SkuBeyond: the owner would have more than they were given.
+        OpeningIncomplete: it would open without persona, kind or contact details.
     """
     match command:
         case Link(order):
             return [] if _is_known(account) else [_linked(account, order)]
         case Open():
             return _open(account, command)
+        case GiveSku():
+            return _give(account, command)
         case EndSessions(order=order, reason=reason):
             return [SessionsRevoked(**_by(order), reason=reason)] if _is_known(account) else []
         case Leave(order):
@@ -216,8 +214,8 @@ def evolve(account: Account, event: Event) -> Account:
             return Account(status=Status.LINKED, tenure=event.tenure, key=event.key, sessions_end=account.sessions_end)
         case AccountOpened() | AccountChanged():
             return _described(account, event)
-        case TermsChanged(persona=persona, sku=sku):
-            return msgspec.structs.replace(account, persona=persona, sku=sku)
+        case TermsChanged() | SkuGiven():
+            return _on_terms(account, event)
         case SessionsRevoked():
             return msgspec.structs.replace(account, sessions_end=event.at)
         case AccountLeft():
@@ -241,38 +239,43 @@ def _linked(account: Account, order: Order) -> Event:
 def _open(account: Account, command: Open) -> list[Event]:
     if not _is_known(account):
         raise NotLinked("nobody has signed in for this account")
+    sku = _granted(account, command)
     if account.status is Status.OPEN:
-        return _change(account, command)
-    if command.contact is None:
-        raise ContactMissing("an account opens with contact details")
-    return [
-        AccountOpened(
-            **_by(command.order),
-            persona=command.persona,
-            sku=command.sku,
-            kind=command.kind,
-            contact=command.contact,
-        )
-    ]
+        return _change(account, command, sku)
+    persona, kind, contact = command.persona, command.kind, command.contact
+    if persona is None or kind is None or contact is None:
+        raise OpeningIncomplete("an account opens with persona, kind and contact")
+    return [AccountOpened(**_by(command.order), persona=persona, sku=sku, kind=kind, contact=contact)]
 
 
-def _change(account: Account, command: Open) -> list[Event]:
-    if command.persona not in (account.persona, Persona.BOTH):
+def _granted(account: Account, command: Open) -> Sku:
+    """Return the SKU that the account has from now on as far as its owner decides."""
+    most = account.given_sku or command.default_sku
+    sku = command.sku or account.sku or most
+    if sku is not account.sku and not sku.is_within(most):
+        raise SkuBeyond(f"an account may have {most} at most unless an operator gives it more")
+    return sku
+
+
+def _change(account: Account, command: Open, sku: Sku) -> list[Event]:
+    persona = command.persona or account.persona
+    if persona is None or persona not in (account.persona, Persona.BOTH):
         raise PersonaCannotNarrow(f"the account is {account.persona} and can only become both")
-    return [*_new_terms(account, command), *_new_description(account, command)]
-
-
-def _new_terms(account: Account, command: Open) -> list[Event]:
-    if (command.persona, command.sku) == (account.persona, account.sku):
-        return []
-    return [TermsChanged(**_by(command.order), persona=command.persona, sku=command.sku)]
-
-
-def _new_description(account: Account, command: Open) -> list[Event]:
     kind = None if command.kind is account.kind else command.kind
-    if kind is None and command.contact is None:
+    changes: list[Event] = []
+    if (persona, sku) != (account.persona, account.sku):
+        changes.append(TermsChanged(**_by(command.order), persona=persona, sku=sku))
+    if not (kind is None and command.contact is None):
+        changes.append(AccountChanged(**_by(command.order), kind=kind, contact=command.contact))
+    return changes
+
+
+def _give(account: Account, command: GiveSku) -> list[Event]:
+    if not _is_known(account):
+        raise NotLinked("nobody has signed in for this account")
+    if account.given_sku is command.sku and account.sku in (None, command.sku):
         return []
-    return [AccountChanged(**_by(command.order), kind=kind, contact=command.contact)]
+    return [SkuGiven(**_by(command.order), persona=account.persona, sku=command.sku)]
 
 
 def _described(account: Account, event: AccountOpened | AccountChanged) -> Account:
@@ -284,6 +287,12 @@ def _described(account: Account, event: AccountOpened | AccountChanged) -> Accou
         kind=event.kind or account.kind,
         contact=event.contact or account.contact,
     )
+
+
+def _on_terms(account: Account, event: TermsChanged | SkuGiven) -> Account:
+    given = event.sku if isinstance(event, SkuGiven) else account.given_sku
+    sku = event.sku if event.persona else None  # one that is not open yet opens with what it was given
+    return msgspec.structs.replace(account, persona=event.persona, sku=sku, given_sku=given)
 
 
 def _by(order: Order) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Views
-from zekt_identity.account import Account, NotLinked, Order, PersonaCannotNarrow
+from zekt_identity.account import Account, NotLinked, OpeningIncomplete, Order
+from zekt_identity.account_terms import PersonaCannotNarrow, SkuBeyond
 from zekt_identity.accounts import Accounts, Description
 from zekt_identity.audited import SESSION
 from zekt_identity.projections import AuditEntry, audit_of
@@ -81,6 +82,10 @@ class AccountDoor:
             raise Refusal(409, "account_left", "The account was left. Sign in again to begin anew.") from None
         except PersonaCannotNarrow as error:
             raise Refusal(409, "persona_cannot_narrow", f"{error}.") from None
+        except SkuBeyond as error:
+            raise Refusal(403, "operators_alone", f"{error}.") from None
+        except OpeningIncomplete as error:
+            raise Refusal(400, "invalid_request", f"{error}.") from None
         return await self._shown(session, account)
 
     async def leave(self, request: web.Request) -> web.Response:

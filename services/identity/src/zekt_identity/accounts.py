@@ -10,17 +10,16 @@ from zekt_identity.account import (
     ACCOUNT,
     Account,
     EndSessions,
-    Kind,
+    GiveSku,
     Leave,
     Link,
     Open,
     Order,
-    Persona,
-    Sku,
     Status,
     key_of,
     stream_of,
 )
+from zekt_identity.account_terms import Kind, Persona, Sku
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GitHubOAuth
 from zekt_identity.ledger import Ledger
@@ -44,22 +43,25 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An account as its owner wants it."""
+    """An account as its owner wants it; what is left out stays as it is."""
 
-    persona: Persona
-    kind: Kind
-    contact: Contact
-    sku: Sku = Sku.FREE
+    persona: Persona | msgspec.UnsetType = msgspec.UNSET
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
+    contact: Contact | msgspec.UnsetType = msgspec.UNSET
+    sku: Sku | msgspec.UnsetType = msgspec.UNSET
 
 
 class Accounts:
     """Executes commands on accounts; what is personal is sealed on the way in and opened on the way out."""
 
-    def __init__(self, ledger: Ledger, sealer: Sealer, vault: UserTokenVault, oauth: GitHubOAuth) -> None:
+    def __init__(
+        self, ledger: Ledger, sealer: Sealer, vault: UserTokenVault, oauth: GitHubOAuth, *, default_sku: Sku
+    ) -> None:
         self._ledger = ledger
         self._sealer = sealer
         self._vault = vault
         self._oauth = oauth
+        self._default_sku = default_sku
 
     async def link(self, order: Order) -> Account:
         """Return the account of a person who has just signed in."""
@@ -86,13 +88,34 @@ class Accounts:
         Raises:
             NotLinked: nobody is signed in for it.
             PersonaCannotNarrow: the persona would lose a side.
+            SkuBeyond: the SKU takes an operator.
+            OpeningIncomplete: it is not open, and something is left out.
         """
-        account = await self.find(order.account_id)
-        contact = None
-        if account.key and await self.contact(account) != wanted.contact:
-            contact = await self._sealer.seal(account.key, _CONTACT, msgspec.json.encode(wanted.contact))
-        command = Open(order=order, persona=wanted.persona, sku=wanted.sku, kind=wanted.kind, contact=contact)
+        command = Open(
+            order=order,
+            default_sku=self._default_sku,
+            persona=wanted.persona or None,
+            sku=wanted.sku or None,
+            kind=wanted.kind or None,
+            contact=await self._sealed(order.account_id, wanted.contact or None),
+        )
         return (await self._ledger.execute(ACCOUNT, stream_of(order.account_id), command)).state
+
+    async def give(self, order: Order, sku: Sku) -> Account:
+        """Have the account have this SKU, as an operator orders, and return it as it is then.
+
+        Raises:
+            NotLinked: nobody is signed in for it.
+        """
+        command = GiveSku(order=order, sku=sku)
+        return (await self._ledger.execute(ACCOUNT, stream_of(order.account_id), command)).state
+
+    async def _sealed(self, account_id: int, wanted: Contact | None) -> bytes | None:
+        """Return the contact details sealed, None where they stay as they are or nobody is there to have any."""
+        account = await self.find(account_id)
+        if wanted is None or not account.key or await self.contact(account) == wanted:
+            return None
+        return await self._sealer.seal(account.key, _CONTACT, msgspec.json.encode(wanted))
 
     async def end_sessions(self, order: Order, reason: str) -> None:
         """Have every session of the account that began until now count no more."""

@@ -24,6 +24,7 @@ from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Sweeper
 from zekt_identity.account_http import AccountDesk, AccountDoor
+from zekt_identity.account_terms import Sku
 from zekt_identity.accounts import Accounts
 from zekt_identity.app_view import AppView
 from zekt_identity.app_webhooks import AppWebhooks
@@ -51,6 +52,7 @@ from zekt_identity.sessions import Sessions
 from zekt_identity.settings import IdentitySettings
 from zekt_identity.setup_http import SetupDesk, SetupDoor
 from zekt_identity.sign_in import SignIn
+from zekt_identity.sku_http import SkuDoor
 from zekt_identity.tokens import TokenCache
 from zekt_identity.translate import TOPIC, translate
 from zekt_identity.user_tokens import UserTokenVault
@@ -205,7 +207,7 @@ class _Identity:
         ring = KeyRing(backend.views, sealer)
         sessions = Sessions(ledger, backend.views, ring, public_url=settings.public_url, clock=clock)
         verifier = SessionVerifier(sessions, public_url=settings.public_url, clock=clock)
-        accounts = Accounts(ledger, sealer, vault, oauth)
+        accounts = Accounts(ledger, sealer, vault, oauth, default_sku=Sku(settings.default_sku))
         sign_in = SignIn(oauth, accounts, vault, sessions, sealer, public_url=settings.public_url, clock=clock)
         self.signing_in = SignInDesk(sign_in=sign_in if client else None, sessions=sessions, verifier=verifier)
         self.device = DeviceSignIn(oauth, sign_in, sealer, clock=clock) if client else None
@@ -239,9 +241,10 @@ def build_service(
         *RepositoriesDoor(lambda: identity.repositories).routes(),
         *SetupDoor(lambda: identity.setup).routes(),
     ]
+    operators = [*SkuDoor(lambda: identity.accounts).routes(), *operations_routes(NAME, lambda: identity.operated)]
     return Service(
         name=NAME,
-        routes=[*audited(routes, lambda: identity.auditor), *operations_routes(NAME, lambda: identity.operated)],
+        routes=[*audited(routes, lambda: identity.auditor), *operators],
         lifespan=identity.lifespan,
         drain=identity.drain,
         checks=identity.checks,

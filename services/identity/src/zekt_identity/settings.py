@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.auth.webhook_secrets import read_master_keys
+from zekt_common.contracts.identity import DEFAULT_SKU, REPOSITORY_LIMITS, Sku
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 KEY_FILE: Final = "ZEKT_GITHUB_APP_PRIVATE_KEY_FILE"
@@ -31,6 +32,7 @@ class IdentitySettings:
     """The GitHub App that identity speaks for, where GitHub is, and where people reach Zekt.
 
     Without an OAuth client nobody can sign in, and without a master key no webhook is placed; everything else works.
+    `default_sku` is what an account has that no operator has given another.
     """
 
     host: HostSettings
@@ -40,6 +42,7 @@ class IdentitySettings:
     github_url: str = "https://github.com"
     public_url: str = "http://127.0.0.1:8080"
     oauth: OAuthClient | None = None
+    default_sku: Sku = DEFAULT_SKU
     backend: BackendSettings = ON_THIS_MACHINE
     entra: EntraTenant | None = None
     webhook_master_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False)
@@ -62,6 +65,7 @@ class IdentitySettings:
             github_url=reader.secure_url("ZEKT_GITHUB_URL", default=web_url_of(api_url)),
             public_url=reader.secure_url("ZEKT_PUBLIC_URL", default=f"http://127.0.0.1:{host.port or 8080}"),
             oauth=_oauth(reader),
+            default_sku=reader.choice("ZEKT_DEFAULT_SKU", REPOSITORY_LIMITS, default=DEFAULT_SKU),
             backend=BackendSettings.read(reader),
             entra=EntraTenant.read(reader),
             webhook_master_keys=read_master_keys(reader),

@@ -13,7 +13,7 @@ from zekt_common.envelope import Envelope, Event, republish
 from zekt_common.ports import OutgoingMessage
 from zekt_common.ports.bus import EVERYONE
 from zekt_common.schemas import Schemas
-from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, AccountOpened, TermsChanged
+from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, AccountOpened, SkuGiven, TermsChanged
 from zekt_identity.installation import INSTALLATION_SCHEMAS, InstallationObserved
 from zekt_identity.ledger import SOURCE
 from zekt_identity.repository import REPOSITORY_SCHEMAS, RepositoryObserved
@@ -31,7 +31,8 @@ def translate(envelope: Envelope) -> Sequence[OutgoingMessage]:
     if type(event) not in _TOLD:
         return []
     to, make = _TOLD[type(event)]
-    return [OutgoingMessage(envelope=republish(envelope, make(event), source=SOURCE), to=to)]
+    message = make(event)
+    return [] if message is None else [OutgoingMessage(envelope=republish(envelope, message, source=SOURCE), to=to)]
 
 
 def _installation(event: InstallationObserved) -> Event:
@@ -42,7 +43,9 @@ def _repository(event: RepositoryObserved) -> Event:
     return contract.RepositoryChanged(**msgspec.structs.asdict(event.facts))
 
 
-def _open(event: AccountOpened | TermsChanged) -> Event:
+def _open(event: AccountOpened | TermsChanged | SkuGiven) -> Event | None:
+    if event.persona is None:
+        return None  # it is not open yet
     return contract.AccountChanged(
         account_id=event.account_id, status="open", persona=event.persona.value, sku=event.sku.value
     )
@@ -52,10 +55,11 @@ def _left(event: AccountLeft) -> Event:
     return contract.AccountChanged(account_id=event.account_id, status="left", persona=None, sku=None)
 
 
-_TOLD: Final[dict[type[Event], tuple[str, Callable[[Any], Event]]]] = {
+_TOLD: Final[dict[type[Event], tuple[str, Callable[[Any], Event | None]]]] = {
     InstallationObserved: (EVERYONE, _installation),
     RepositoryObserved: (EVERYONE, _repository),
     AccountOpened: (ROUTER, _open),
     TermsChanged: (ROUTER, _open),
+    SkuGiven: (ROUTER, _open),
     AccountLeft: (ROUTER, _left),
 }

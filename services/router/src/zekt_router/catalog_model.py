@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from zekt_common.contracts.identity import InstallationStatus, Persona, RepositoryStatus, Sku
+from zekt_common.contracts.identity import DEFAULT_SKU, InstallationStatus, Persona, RepositoryStatus, Sku
 from zekt_common.contracts.router import SubscriptionStatus
 
 Role: TypeAlias = Literal["provider", "consumer"]
@@ -18,7 +18,6 @@ Visibility: TypeAlias = Literal["public", "organisation", "private"]
 
 DEFAULT_WINDOW_S: Final = 2.0
 MAX_WINDOW_S: Final = 300.0
-DEFAULT_SKU: Final[Sku] = "standard"
 ID_LENGTH: Final = 32
 
 
@@ -28,7 +27,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     account_id: int
     login: str
     persona: Persona = "both"
-    sku: Sku = "standard"
+    sku: Sku = DEFAULT_SKU
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,10 @@ from zekt_router.standing import is_still_owned, terms_of
 MAX_ENTITY_BYTES = 128 * 1024
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]\Z")
 MAX_EVENT_TYPE_LENGTH = 100
+_CHANGED_BY = {
+    "persona": "Its owner changes it there (PUT /api/account)",
+    "sku": "Operators change it there (PUT /api/operations/identity/accounts/{id}/sku)",
+}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +69,8 @@ def _record(account: Account, before: Catalog, catalog: Catalog) -> Iterator[Pro
                 key=account.account_id,
                 field=field,
                 code="account_has_record",
-                detail=f"{account.login}'s {field} is {holds}, by the account's own record. Its owner changes it there"
-                f" (PUT /api/account); leave it out here.",
+                detail=f"{account.login}'s {field} is {holds}, by the account's own record. {_CHANGED_BY[field]};"
+                " leave it out here.",
             )
 
 
@@ -111,7 +115,7 @@ def _sku(account: Account, before: Catalog, catalog: Catalog) -> Iterator[Proble
             field="sku",
             code="sku_limit_exceeded",
             detail=f"{account.login} would have {len(enabled)} enabled repositories; sku {sku} allows {limit}."
-            " Choose a larger sku or enable fewer.",
+            " Enable fewer, or have an operator give it a larger sku.",
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from zekt_common.contracts.identity import Sku
+from zekt_common.contracts.identity import DEFAULT_SKU, Sku
 from zekt_router.catalog import Define, Heed
 from zekt_router.catalog_document import (
     CatalogDocument,
@@ -15,7 +15,6 @@ from zekt_router.catalog_document import (
     WorkflowEntry,
 )
 from zekt_router.catalog_model import (
-    DEFAULT_SKU,
     Account,
     Entity,
     Repository,

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from zekt_common.adapters.backend_settings import ON_THIS_MACHINE, BackendSettings
 from zekt_common.auth.entra_settings import EntraClient
-from zekt_common.contracts.identity import REPOSITORY_LIMITS, Sku
+from zekt_common.contracts.identity import DEFAULT_SKU, REPOSITORY_LIMITS, Sku
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
-from zekt_router.catalog_model import DEFAULT_SKU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +35,9 @@ class RouterSettings:
             host=HostSettings.read(reader),
             identity_url=reader.url("ZEKT_IDENTITY_URL"),
             github_api_url=reader.secure_url("ZEKT_GITHUB_API_URL", default="https://api.github.com"),
-            default_sku=_sku(reader),
+            default_sku=reader.choice("ZEKT_DEFAULT_SKU", REPOSITORY_LIMITS, default=DEFAULT_SKU),
             backend=BackendSettings.read(reader),
             entra=EntraClient.read(reader),
         )
         reader.check()
         return settings
-
-
-def _sku(reader: EnvironmentReader) -> Sku:
-    asked = reader.text("ZEKT_DEFAULT_SKU", default=DEFAULT_SKU)
-    for sku in REPOSITORY_LIMITS:
-        if asked == sku:
-            return sku
-    reader.reject("ZEKT_DEFAULT_SKU", f"must be one of {', '.join(REPOSITORY_LIMITS)}, not {asked!r}")
-    return DEFAULT_SKU

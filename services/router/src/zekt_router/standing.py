@@ -2,8 +2,8 @@
 
 import msgspec
 
-from zekt_common.contracts.identity import Persona, Sku
-from zekt_router.catalog_model import DEFAULT_SKU, Catalog, Repository, RepositoryStanding
+from zekt_common.contracts.identity import DEFAULT_SKU, Persona, Sku
+from zekt_router.catalog_model import Catalog, Repository, RepositoryStanding
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ Sku = Literal["free", "standard", "enterprise"]
 
 REPOSITORY_LIMITS: Final[Mapping[Sku, int | None]] = MappingProxyType({"free": 2, "standard": 50, "enterprise": None})
 """How many repositories an account of each SKU may have enabled, on either side; None is no limit."""
+DEFAULT_SKU: Final[Sku] = "standard"
+"""What an account has that nobody has given another, unless the setting says otherwise."""
 
 AUDIENCE: Final = "api://zekt-identity"
 ISSUER: Final = "zekt-embedded"

@@ -1,15 +1,16 @@
 """Settings from the environment: every missing or malformed variable is named at once."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from zekt_common.errors import SettingsError
 
 LogFormat = Literal["console", "json"]
+Option = TypeVar("Option", bound=str)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_PORT = 65535
 MAX_ACCOUNT_ID = 2**53
@@ -107,6 +108,15 @@ class EnvironmentReader:
         if _is_plain_url(value) and not is_secure_url(value):
             self.reject(name, f"must be an https URL, since plain http is for loopback alone, not {value!r}")
         return value
+
+    def choice(self, name: str, options: Collection[Option], *, default: Option) -> Option:
+        """Return the option that the variable names."""
+        value = self.text(name, default=default)
+        for option in options:
+            if value == option:
+                return option
+        self.reject(name, f"must be one of {', '.join(options)}, not {value!r}")
+        return default
 
     def log_format(self, name: str) -> LogFormat:
         """Return `console` (the default) or `json`."""
