@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from zekt_identity.setup_http import BURST_OF_PERSON
 from zekt_sandbox import GitHubSandbox
 
 from .conftest import Browser, Running, identity_at
@@ -104,3 +105,16 @@ async def test_without_github_nobody_lands_anywhere(octocat: Browser, sandbox: G
     answer = await octocat.call("GET", SETUP)
     assert answer.told == (503, "github_unavailable")
     assert answer.headers["Retry-After"] == "5"
+
+
+async def test_a_person_lands_five_times_at_once_and_the_app_asks_no_more_often(
+    octocat: Browser, identity: Running
+) -> None:
+    answers = [await octocat.call("GET", SETUP) for _ in range(BURST_OF_PERSON + 1)]
+    assert [answer.status for answer in answers] == [303] * BURST_OF_PERSON + [429]
+    assert answers[-1].told == (429, "too_many_setups")
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    assert (await octocat.call("GET", "/auth/setup?setup_action=request")).status == 303
+    hubot = identity.browser()
+    await hubot.sign_in("hubot")
+    assert (await hubot.call("GET", SETUP)).status != 429

@@ -9,6 +9,7 @@ import pytest
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.authorisation import LOCAL_OPERATOR
 from zekt_common.kit.projector import Projector
+from zekt_router.allowance import Allowance
 from zekt_router.apply import Applier
 from zekt_router.catalog_document import DocumentProblem, InvalidDocument, parse_document
 from zekt_router.catalogs import Catalogs
@@ -38,7 +39,7 @@ class KnowsNobody:
     async def repository(self, full_name: str, /) -> FoundRepository:
         raise NameUnknown(f"{full_name} is not there.")
 
-    async def account_id(self, login: str, /) -> int:
+    async def account_id(self, login: str, /, *, through: str | None = None) -> int:  # noqa: ARG002 - as the port has it
         raise NameUnknown(f"{login} is not there.")
 
 
@@ -47,10 +48,10 @@ async def problems(data_dir: Path, document: dict[str, Any]) -> list[DocumentPro
     async with open_backend(data_dir, "router") as backend:
         catalogs, heard = Catalogs(backend.store), Heard(backend.views)
         heeding = Heeding(backend.store, backend.views, catalogs, heard)
-        known, nobody = KnownNames(backend.views, catalogs), KnowsNobody()
+        known, nobody = KnownNames(backend.views, catalogs, heard), KnowsNobody()
         resolver = Resolver(known, nobody, catalogs, heard)
         projector = Projector(backend.store, backend.views, name="router", project=project)
-        ownership = Ownership(known, nobody)
+        ownership = Ownership(known, nobody, Allowance(catalogs, heard))
         applier = Applier(backend.store, catalogs, resolver, projector, heeding, ownership=ownership)
         with pytest.raises(InvalidDocument) as refused:
             await applier.apply(parse_document(msgspec.json.encode(document)), LOCAL_OPERATOR)

@@ -10,6 +10,7 @@ import pytest
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.authorisation import Caller
 from zekt_common.kit.projector import Projector
+from zekt_router.allowance import Allowance
 from zekt_router.apply import Applier
 from zekt_router.catalog_document import InvalidDocument, parse_document
 from zekt_router.catalogs import Catalogs
@@ -31,7 +32,7 @@ class RedirectingGitHub:
             return FoundRepository(repository_id=22, installation_id=6, account_id=BETA)
         return FoundRepository(repository_id=11, installation_id=5, account_id=ACME)
 
-    async def account_id(self, _login: str, /) -> int:
+    async def account_id(self, _login: str, /, *, through: str | None = None) -> int:  # noqa: ARG002 - as the port has it
         return ACME
 
 
@@ -43,14 +44,14 @@ async def test_a_repository_that_was_handed_on_is_not_listed_beside_its_former_o
     document = parse_document(msgspec.json.encode({"repositories": entries}))
     async with open_backend(tmp_path, "router") as backend:
         catalogs, heard = Catalogs(backend.store), Heard(backend.views)
-        known, github = KnownNames(backend.views, catalogs), RedirectingGitHub()
+        known, github = KnownNames(backend.views, catalogs, heard), RedirectingGitHub()
         applier = Applier(
             backend.store,
             catalogs,
             Resolver(known, github, catalogs, heard),
             Projector(backend.store, backend.views, name="router", project=project),
             Heeding(backend.store, backend.views, catalogs, heard),
-            ownership=Ownership(known, github),
+            ownership=Ownership(known, github, Allowance(catalogs, heard)),
         )
         with pytest.raises(InvalidDocument) as refused:
             async with asyncio.timeout(10):  # nothing projects here, so what is stored would be waited for

@@ -15,6 +15,7 @@ from zekt_common.auth.authorisation import LOCAL_OPERATOR
 from zekt_common.envelope import Envelope, NewEvent
 from zekt_common.errors import StreamConflict
 from zekt_common.kit.projector import Projector
+from zekt_router.allowance import Allowance
 from zekt_router.apply import Applier, PartlyApplied
 from zekt_router.catalog_document import parse_document
 from zekt_router.catalogs import Catalogs
@@ -55,11 +56,13 @@ def execute(data_dir: Path, statement: str) -> None:
 def applier(backend: Backend, store: Any, projector: Projector | None = None) -> Applier:
     catalogs, heard = Catalogs(store), Heard(backend.views)
     nobody: Any = None  # every id is given, so GitHub is not asked
-    known = KnownNames(backend.views, catalogs)
+    known = KnownNames(backend.views, catalogs, heard)
     resolver = Resolver(known, nobody, catalogs, heard)
     projector = projector or Projector(store, backend.views, name="router", project=project)
     heeding = Heeding(store, backend.views, catalogs, heard)
-    return Applier(store, catalogs, resolver, projector, heeding, ownership=Ownership(known, nobody))
+    return Applier(
+        store, catalogs, resolver, projector, heeding, ownership=Ownership(known, nobody, Allowance(catalogs, heard))
+    )
 
 
 async def test_accounts_applied_before_the_storage_failed_are_told_and_applying_again_does_the_rest(

@@ -19,6 +19,7 @@ from zekt_router.catalog import Define, decide
 from zekt_router.catalog_model import Account
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import KnownNames
+from zekt_router.heard import Heard
 from zekt_router.horizon import Horizon
 from zekt_router.projections import project
 from zekt_router.run_memory import RunMemory
@@ -74,7 +75,7 @@ async def test_a_replica_follows_the_watermark_that_another_has_heard_of(backend
 
 async def test_names_count_only_as_long_as_they_are_present(backend: Backend) -> None:
     catalogs = Catalogs(backend.store)
-    names = KnownNames(backend.views, catalogs)
+    names = KnownNames(backend.views, catalogs, Heard(backend.views))
     await define(backend, provider())
     for stored in await backend.store.read("catalog/1"):
         await backend.views.write(project(stored)) if project(stored) else None

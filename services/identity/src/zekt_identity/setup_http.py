@@ -4,6 +4,7 @@ Anybody can write such a link, so what it says is only asked about: GitHub tells
 installation is one that they see.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,8 @@ from aiohttp import web
 
 from zekt_common.auth.requirements import SigningIn
 from zekt_common.auth.sessions import SessionRefused, SessionVerifier
+from zekt_common.kit.errors import Refusal
+from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Route
 from zekt_identity.acting import acting
 from zekt_identity.audited import SESSION
@@ -26,6 +29,8 @@ from zekt_identity.repository_access import RepositoryAccess
 from zekt_identity.sign_in import is_local_path
 
 SETUP_PATH: Final = "/auth/setup"
+PER_S_OF_PERSON: Final = 1 / 60
+BURST_OF_PERSON: Final = 5
 _TAKEN_ALONG: Final = ("installation_id", "setup_action", "state")
 _LONGEST: Final = 200
 
@@ -44,10 +49,14 @@ class SetupDesk:
 
 
 class SetupDoor:
-    """The route; `desk` is asked for on each request, since it exists only while the service runs."""
+    """The route; `desk` is asked for on each request, since it exists only while the service runs.
 
-    def __init__(self, desk: Callable[[], SetupDesk]) -> None:
+    Landing looks at the installation at GitHub as the App, whose limits are shared, so it is limited for each person.
+    """
+
+    def __init__(self, desk: Callable[[], SetupDesk], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
+        self._of_person = RateLimit(per_s=PER_S_OF_PERSON, burst=BURST_OF_PERSON, monotonic=monotonic)
 
     def routes(self) -> list[Route]:
         """Return it."""
@@ -67,6 +76,9 @@ class SetupDoor:
     async def _installed(self, account_id: int, installation_id: int) -> str:
         """Return the page of the installation's one repository, or of all of them, and look at it at GitHub."""
         desk = self._desk()
+        if wait_s := self._of_person.wait_s(account_id):
+            detail = f"You have come back from installing the App often in a short time: wait {wait_s} s."
+            raise Refusal(429, "too_many_setups", detail, headers={"Retry-After": str(wait_s)})
         with acting():
             seen = await desk.repositories.repositories(account_id, installation_id, 1)
         desk.access.forget(account_id)

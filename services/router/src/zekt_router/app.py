@@ -22,6 +22,7 @@ from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Fire, Sweeper
+from zekt_router.allowance import Allowance
 from zekt_router.apply import Applier
 from zekt_router.catalog_model import account_of
 from zekt_router.catalogs import Catalogs
@@ -131,9 +132,12 @@ class _Router:
         settings = self._settings
         own = service_tokens(settings.entra, settings.host.data_dir, service=NAME, roles=[TOKENS_INSTALLATION])
         tokens = IdentityClient(http, settings.identity_url, own)
-        known, github = KnownNames(backend.views, catalogs), InstalledNames(tokens, http, settings.github_api_url)
+        known, github = (
+            KnownNames(backend.views, catalogs, heard),
+            InstalledNames(tokens, http, settings.github_api_url),
+        )
         resolver = Resolver(known, github, catalogs, heard, default_sku=settings.default_sku)
-        ownership = Ownership(known, github)
+        ownership = Ownership(known, github, Allowance(catalogs, heard, default_sku=settings.default_sku))
         self.doors = Doors(
             applier=Applier(backend.store, catalogs, resolver, self.projector, self._heeding, ownership=ownership),
             catalogs=catalogs,

@@ -1,6 +1,8 @@
 """Names of accounts and repositories to ids: what the document says, what the catalog knows, what GitHub answers."""
 
-from typing import Protocol
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import aiohttp
 import msgspec
@@ -11,9 +13,12 @@ from zekt_common.kit.identity_client import InstallationTokens, TokensRefused
 from zekt_common.ports import Views
 from zekt_router.catalog_model import Account
 from zekt_router.catalogs import Catalogs
+from zekt_router.heard import Heard
 from zekt_router.projections import LOGINS, REPOSITORIES, KnownRepository
+from zekt_router.refused_names import RefusedNames
 from zekt_router.standing import present, present_login
 
+REFUSED_FOR_S: Final = 10.0
 _OK = 200
 _NOT_FOUND = 404
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -47,11 +52,12 @@ class GitHubNames(Protocol):
         """
         ...
 
-    async def account_id(self, login: str, /) -> int:
-        """Return the account's id.
+    async def account_id(self, login: str, /, *, through: str | None = None) -> int:
+        """Return the account's id, asked for through the installation in the repository `through` if there is one.
 
         Raises:
-            NameUnknown: there is no such account.
+            NameUnknown: there is no such account, or the App is not installed in that repository.
+            TokensUnavailable: identity or GitHub cannot answer now.
             GitHubUnavailable: not now.
         """
         ...
@@ -64,24 +70,49 @@ class _User(msgspec.Struct):
 class InstalledNames:
     """Looks repositories up through the App's installations, at identity, and accounts at GitHub's public API."""
 
-    def __init__(self, tokens: InstallationTokens, http: aiohttp.ClientSession, api_url: str) -> None:
+    def __init__(
+        self,
+        tokens: InstallationTokens,
+        http: aiohttp.ClientSession,
+        api_url: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tokens = tokens
         self._http = http
         self._api_url = api_url.rstrip("/")
+        self._refused = RefusedNames(for_s=REFUSED_FOR_S, monotonic=monotonic)
 
     async def repository(self, full_name: str, /) -> FoundRepository:
         """Return the repository; a token for it tells its ids."""
+        return _found(full_name, await self._token(full_name))
+
+    async def account_id(self, login: str, /, *, through: str | None = None) -> int:
+        """Return the account's id as GitHub tells it: to anybody, or to an installation, which may ask more often."""
+        if why := self._refused.why(login):
+            raise NameUnknown(why)
+        headers = {} if through is None else {"Authorization": f"Bearer {(await self._token(through)).token}"}
+        try:
+            return await self._ask_account_id(login, headers)
+        except NameUnknown as error:
+            self._refused.keep(login, str(error))
+            raise
+
+    async def _token(self, full_name: str) -> InstallationToken:
+        if why := self._refused.why(full_name):
+            raise NameUnknown(why)
         request = InstallationTokenRequest(repository=full_name, permissions={"metadata": "read"}, purpose="catalog")
         try:
-            token = await self._tokens.token(request)
+            return await self._tokens.token(request)
         except TokensRefused as error:
-            raise NameUnknown(f"{full_name} cannot be reached: {error.detail or error.code}") from error
-        return _found(full_name, token)
+            why = f"{full_name} cannot be reached: {error.detail or error.code}"
+            self._refused.keep(full_name, why)
+            raise NameUnknown(why) from error
 
-    async def account_id(self, login: str, /) -> int:
-        """Return the account's id as GitHub tells anybody."""
+    async def _ask_account_id(self, login: str, headers: Mapping[str, str]) -> int:
+        url = f"{self._api_url}/users/{login}"
         try:
-            async with self._http.get(f"{self._api_url}/users/{login}", timeout=_TIMEOUT) as response:
+            async with self._http.get(url, headers=headers, timeout=_TIMEOUT) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise GitHubUnavailable(f"GitHub cannot be asked for {login}: {type(error).__name__}") from error
@@ -93,11 +124,12 @@ class InstalledNames:
 
 
 class KnownNames:
-    """Looks names up in the catalog's own views; each counts under its present name only."""
+    """Looks names up in the catalog's own views and in what was heard; each counts under its present name only."""
 
-    def __init__(self, views: Views, catalogs: Catalogs) -> None:
+    def __init__(self, views: Views, catalogs: Catalogs, heard: Heard) -> None:
         self._views = views
         self._catalogs = catalogs
+        self._heard = heard
 
     async def repository(self, full_name: str) -> KnownRepository | None:
         """Return the repository of this name, or None."""
@@ -113,7 +145,10 @@ class KnownNames:
         return KnownRepository(account_id=known.account_id, repository=repository)
 
     async def account_id(self, login: str) -> int | None:
-        """Return the id of the account that has this login here, or None."""
+        """Return the id of the account that has this login here, or where the App is installed; or None."""
+        return await self._listed(login) or await self._heard.account_id(login)
+
+    async def _listed(self, login: str) -> int | None:
         document = await self._views.get(LOGINS, login.lower())
         if document is None:
             return None

@@ -4,6 +4,7 @@
 |---|---|---|
 | `heard-repositories` | repository id | how it stands at GitHub |
 | `heard-installations` | installation id | whether it is active, and its account's login |
+| `heard-logins` | login | the installation that was last in an account of this name |
 | `heard-accounts` | account id | the account's own persona and SKU |
 
 All of it can be had again: by having identity publish again what it has stored.
@@ -23,6 +24,7 @@ from zekt_router.catalog_model import AccountRecord, InstallationStanding, Repos
 
 REPOSITORIES: Final = "heard-repositories"
 INSTALLATIONS: Final = "heard-installations"
+LOGINS: Final = "heard-logins"
 ACCOUNTS: Final = "heard-accounts"
 
 Said = TypeVar("Said", RepositoryStanding, InstallationStanding, AccountRecord)
@@ -30,6 +32,10 @@ Said = TypeVar("Said", RepositoryStanding, InstallationStanding, AccountRecord)
 
 class _Versioned(msgspec.Struct, frozen=True):
     version: int
+
+
+class _Named(msgspec.Struct, frozen=True):
+    installation_id: int
 
 
 class Heard:
@@ -44,12 +50,25 @@ class Heard:
         known = await self._views.get(partition, id_)
         if known is not None and msgspec.json.decode(known.body, type=_Versioned).version >= said.version:
             return True
+        if isinstance(said, InstallationStanding):  # first: what it leads to is looked at, so too early does no harm
+            named = msgspec.json.encode(_Named(said.installation_id))
+            await self._views.write([Put(partition=LOGINS, id=said.login.lower(), body=named)])
         put = Put(partition=partition, id=id_, body=msgspec.json.encode(said), if_match=known.etag if known else ABSENT)
         try:
             await self._views.write([put])
         except DocumentConflict:
             return False
         return True
+
+    async def account_id(self, login: str) -> int | None:
+        """Return the id of the account of this name that the App is installed in, or None."""
+        named = await self._views.get(LOGINS, login.lower())
+        if named is None:
+            return None
+        installation_id = msgspec.json.decode(named.body, type=_Named).installation_id
+        found = await self._all(INSTALLATIONS, [installation_id], InstallationStanding)
+        present = [one.account_id for one in found if one.status != "removed" and one.login.lower() == login.lower()]
+        return present[0] if present else None
 
     async def about(self, account_id: int, repositories: Iterable[Repository]) -> Heed:
         """Return all that is known of the account, these repositories, and the installations they are in."""

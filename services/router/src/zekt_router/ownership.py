@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from zekt_common.auth.authorisation import Caller, NotOwner, check_owner
+from zekt_router.allowance import Allowance
 from zekt_router.catalog import Define
 from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument
 from zekt_router.directory import GitHubNames, NameUnknown
@@ -23,27 +24,34 @@ class KnownAccounts(Protocol):
 class Ownership:
     """Looks at a document before anything in it is looked up, and at what it was resolved to."""
 
-    def __init__(self, known: KnownAccounts, github: GitHubNames) -> None:
+    def __init__(self, known: KnownAccounts, github: GitHubNames, allowance: Allowance) -> None:
         self._known = known
         self._github = github
+        self._allowance = allowance
 
     async def check_document(self, caller: Caller, document: CatalogDocument) -> None:
         """Pass if all that the document names is below the person's own login; it tells nothing of others' names.
 
         Raises:
-            InvalidDocument: it gives ids or a SKU, which only operators may.
-            NotOwner: it names another account.
-            GitHubUnavailable: the login cannot be looked up now.
+            InvalidDocument: it gives ids or a SKU, which only operators may, or more than the person's SKU allows.
+            NotOwner: it names another account, or one that the App is not installed in.
+            Refusal: 429, as long as the person has had too many names looked up.
+            TokensUnavailable: the login cannot be looked up now.
+            GitHubUnavailable: likewise.
         """
         if caller.is_operator:
             return
+        self._allowance.check_size(document)
         claims = list(_claims(document))
         if claims:
             raise InvalidDocument(claims)
         logins = {login.lower() for login in _logins(document)}
         if len(logins) > 1:
             raise NotOwner
-        check_owner(caller, [await self._account_id(login) for login in logins])
+        owned = [await self._account_id(login, document, caller) for login in logins]
+        check_owner(caller, owned)
+        for account_id in owned:
+            await self._allowance.check_new(caller, account_id, document)
 
     def check_resolved(self, caller: Caller, resolved: Resolved) -> None:
         """Pass if every account that is changed, and every one that is delivered to, is the person's own.
@@ -55,9 +63,16 @@ class Ownership:
         for command in resolved.commands:
             check_owner(caller, _concerned(command))
 
-    async def _account_id(self, login: str) -> int:
+    async def _account_id(self, login: str, document: CatalogDocument, caller: Caller) -> int:
+        """Return the login's id; GitHub is asked through an installation only, since it answers nobody as often."""
+        known = await self._known.account_id(login)
+        if known is not None:
+            return known
+        if not document.repositories:
+            raise NotOwner
+        self._allowance.spend(caller, 1)
         try:
-            return await self._known.account_id(login) or await self._github.account_id(login)
+            return await self._github.account_id(login, through=document.repositories[0].repository)
         except NameUnknown:
             raise NotOwner from None
 

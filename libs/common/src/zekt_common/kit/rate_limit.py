@@ -18,14 +18,17 @@ class RateLimit:
         self._monotonic = monotonic
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def wait_s(self, key: Hashable) -> int:
-        """Take one from the key's bucket and return 0, or return after how many whole seconds there is one again."""
+    def wait_s(self, key: Hashable, cost: int = 1) -> int:
+        """Take `cost` from the key's bucket and return 0, or return after how many whole seconds it holds that much.
+
+        It never holds more than `burst`.
+        """
         now = self._monotonic()
         left, since = self._buckets.get(key, (float(self._burst), now))
         left = min(float(self._burst), left + (now - since) * self._per_s)
-        allowed = left >= 1
-        self._buckets[key] = (left - 1 if allowed else left, now)
+        allowed = left >= cost
+        self._buckets[key] = (left - cost if allowed else left, now)
         self._buckets.move_to_end(key)
         if len(self._buckets) > MAX_KEYS:
             self._buckets.popitem(last=False)
-        return 0 if allowed else math.ceil((1 - left) / self._per_s)
+        return 0 if allowed else math.ceil((cost - left) / self._per_s)

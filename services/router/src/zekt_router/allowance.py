@@ -1,0 +1,90 @@
+"""What a person's document may cost: bounded before anything in it is looked up, since GitHub's limits are shared."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from zekt_common.auth.authorisation import Caller
+from zekt_common.contracts.identity import DEFAULT_SKU, REPOSITORY_LIMITS, Sku
+from zekt_common.kit.errors import Refusal
+from zekt_common.kit.rate_limit import RateLimit
+from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument
+from zekt_router.catalog_model import Catalog
+from zekt_router.catalogs import Catalogs
+from zekt_router.heard import Heard
+from zekt_router.standing import present
+
+MAX_ENTRIES: Final = 2_000
+LOOKUPS_AT_ONCE: Final = 100
+LOOKUPS_PER_S: Final = 100 / 3600
+
+
+class Allowance:
+    """Of people alone: operators need what they need."""
+
+    def __init__(
+        self,
+        catalogs: Catalogs,
+        heard: Heard,
+        *,
+        default_sku: Sku = DEFAULT_SKU,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalogs = catalogs
+        self._heard = heard
+        self._default_sku = default_sku
+        self._lookups = RateLimit(per_s=LOOKUPS_PER_S, burst=LOOKUPS_AT_ONCE, monotonic=monotonic)
+
+    def check_size(self, document: CatalogDocument) -> None:
+        """Pass if the document has no more entries than a person needs.
+
+        Raises:
+            InvalidDocument: it has more.
+        """
+        lists = (getattr(document, name) for name in ("accounts", "repositories", "workflows", "services"))
+        entries = sum(map(len, lists)) + len(document.subscriptions)
+        if entries > MAX_ENTRIES:
+            detail = f"The document has {entries} entries; {MAX_ENTRIES} are allowed. Apply it in parts."
+            raise InvalidDocument([DocumentProblem(path="", code="document_too_large", detail=detail)])
+
+    async def check_new(self, caller: Caller, account_id: int, document: CatalogDocument) -> None:
+        """Pass if the caller's SKU allows the repositories that are new to the catalog, and they may be looked up now.
+
+        Raises:
+            InvalidDocument: more are new than could ever be enabled.
+            Refusal: 429, as long as the caller has had too many looked up.
+        """
+        catalog = (await self._catalogs.latest(account_id)).catalog
+        known = {present(catalog, listed).repository.lower() for listed in catalog.repositories.values()}
+        new = {entry.repository.lower() for entry in document.repositories} - known
+        sku = await self._sku(account_id, catalog)
+        limit = REPOSITORY_LIMITS[sku]
+        if limit is not None and len(new) > limit:
+            raise _refused("sku_limit_exceeded", f"{_new(new)}; sku {sku} allows {limit} in all.")
+        if len(new) > LOOKUPS_AT_ONCE:
+            detail = f"{_new(new)}; {LOOKUPS_AT_ONCE} are looked up at once. Apply it in parts."
+            raise _refused("too_many_repositories", detail)
+        self.spend(caller, len(new))
+
+    def spend(self, caller: Caller, lookups: int) -> None:
+        """Count what is looked up at GitHub for the caller.
+
+        Raises:
+            Refusal: 429, as long as it has been too much.
+        """
+        if wait_s := self._lookups.wait_s(caller.actor, lookups):
+            detail = f"Too many names were looked up at GitHub for you: wait {wait_s} s."
+            raise Refusal(429, "too_many_lookups", detail, headers={"Retry-After": str(wait_s)})
+
+    async def _sku(self, account_id: int, catalog: Catalog) -> Sku:
+        """Return the account's SKU: as its own record says, else as the catalog does, else as any new account's."""
+        record = (await self._heard.about(account_id, ())).record
+        return (record and record.sku) or (catalog.account.sku if catalog.account else self._default_sku)
+
+
+def _new(names: set[str]) -> str:
+    return f"{len(names)} repositories are new to the catalog"
+
+
+def _refused(code: str, detail: str) -> InvalidDocument:
+    return InvalidDocument([DocumentProblem(path="repositories", code=code, detail=detail)])
