@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zekt_common.adapters.embedded import open_backend
+from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.contracts.identity import InstallationTokenRequest
 from zekt_common.kit.identity_client import TokensRefused
 from zekt_common.kit.projector import Projector
@@ -61,6 +61,26 @@ async def test_many_who_ask_at_once_share_one_token_and_one_note(identity: Runni
     assert len({token.token for token in tokens}) == 1
     given = [given.is_new for given in await identity.events(TokenGiven)]
     assert given in ([True], [True, False]), "a caller that comes after the answer is one of the cache's"
+
+
+async def given_by(backend: Backend, auditor: Auditor, *tokens: str) -> list[bool]:
+    """Note that these tokens are used, and return of all that is stored whether it was for the first time."""
+    for token in tokens:
+        await auditor.token_given(
+            caller="dispatcher", origin=FROM_HERE, kind="installation", purpose="dispatch", token=token, account_id=1
+        )
+    [feed] = await backend.store.feeds()
+    stored = (await backend.store.read_feed(feed)).events
+    return [msgspec.json.decode(event.data, type=TokenGiven).is_new for event in stored]
+
+
+async def test_a_token_whose_first_use_is_forgotten_or_was_anothers_is_noted_as_used_again(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with open_backend(tmp_path, "identity") as backend:
+        ledger = Ledger(backend.store, Projector(backend.store, backend.views, name="identity", project=lambda _: []))
+        assert await given_by(backend, Auditor(ledger, clock=clock), "a") == [True]
+        clock.advance(minutes=1)
+        assert await given_by(backend, Auditor(ledger, clock=clock), "a", "a") == [True, False]
 
 
 async def test_a_service_that_asks_outside_the_installation_is_noted(identity: Running) -> None:

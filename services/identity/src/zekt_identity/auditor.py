@@ -1,12 +1,13 @@
 """Notes what happened, durably, before the caller goes on; what was noted already costs nothing."""
 
 import asyncio
-import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StreamConflict
@@ -28,7 +29,7 @@ class Auditor:
     def __init__(self, ledger: Ledger, *, clock: Clock = utc_now) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._noted: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
+        self._noted: OrderedDict[str, asyncio.Task[bool]] = OrderedDict()
         self._refusals = (audit.minute_of(clock()), 0)
 
     async def token_given(  # noqa: PLR0913 - who, what for, which token, to what
@@ -43,24 +44,27 @@ class Auditor:
         installation_id: int | None = None,
         repository_ids: Sequence[int] = (),
     ) -> None:
-        """Note a token's first use by this caller for this purpose, and further ones once a minute."""
+        """Note a token's first use by this caller for this purpose, and further ones once a minute.
+
+        One that was noted before and is forgotten here, or was noted by another replica, is used further.
+        """
         now = self._clock()
         first = audit.stream_of("first", caller, purpose, hashlib.sha256(token.encode()).hexdigest())
         minute = audit.minute_of(now)
         again = audit.stream_of("again", caller, purpose, kind, account_id, installation_id, minute)
-        is_new = first not in self._noted or not self._noted[first].done()
         event = TokenGiven(
             account_id=account_id,
             actor=caller,
             origin=origin,
-            at=now if is_new else minute,
+            at=now,
             kind=kind,
             purpose=purpose,
-            is_new=is_new,
+            is_new=True,
             installation_id=installation_id,
             repository_ids=tuple(repository_ids),
         )
-        await self._once(first if is_new else again, event)
+        if self._is_noted(first) or not await self._once(first, event):
+            await self._once(again, msgspec.structs.replace(event, at=minute, is_new=False))
 
     async def refused(
         self, *, route: str, error: str, origin: str, actor: str = UNKNOWN, account_id: int = audit.NOBODY
@@ -80,19 +84,28 @@ class Auditor:
         self._refusals = (minute, refusals + 1 if counted == minute else 1)
         return self._refusals[1] > REFUSALS_PER_MINUTE
 
-    async def _once(self, stream: str, event: IdentityEvent) -> None:
+    def _is_noted(self, stream: str) -> bool:
+        """Return whether it is stored, as far as is remembered."""
+        task = self._noted.get(stream)
+        return task is not None and task.done()
+
+    async def _once(self, stream: str, event: IdentityEvent) -> bool:
+        """Return once it is stored; False if it was before, by another replica or by this one long ago."""
         task = self._noted.get(stream)
         if task is None:
             task = self._noted[stream] = asyncio.create_task(self._note(stream, event))
             task.add_done_callback(lambda done: self._forget_failed(stream, done))
             if len(self._noted) > REMEMBERED:
                 self._noted.popitem(last=False)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
-    async def _note(self, stream: str, event: IdentityEvent) -> None:
-        with contextlib.suppress(StreamConflict):  # another replica has noted it
+    async def _note(self, stream: str, event: IdentityEvent) -> bool:
+        try:
             await self._ledger.note(stream, event)
+        except StreamConflict:
+            return False
+        return True
 
-    def _forget_failed(self, stream: str, done: asyncio.Task[None]) -> None:
+    def _forget_failed(self, stream: str, done: asyncio.Task[bool]) -> None:
         if done.cancelled() or done.exception() is not None:
             self._noted.pop(stream, None)
