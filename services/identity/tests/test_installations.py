@@ -236,6 +236,28 @@ async def test_tokens_of_a_suspended_installation_are_not_given_from_the_cache(
         await identity.client.token(request)
 
 
+@pytest.mark.parametrize("by_ids", [True, False])
+async def test_tokens_of_a_withdrawn_repository_are_not_given_from_the_cache(
+    identity: Running, dispatcher: Dispatcher, sandbox: GitHubSandbox, *, by_ids: bool
+) -> None:
+    id_ = consumer(sandbox)
+    named: dict[str, Any] = (
+        {"installation_id": 72, "repository_ids": [id_]} if by_ids else {"repository": "beta/consumer"}
+    )
+    request = InstallationTokenRequest(**named, permissions={"contents": "write"}, purpose="dispatch")
+    first = await identity.client.token(request)
+    assert await identity.client.token(request) == first
+    await hand_over(identity, await sandbox.select_repositories(72, ["beta/other"]))
+    await dispatcher.until(lambda heard: heard.repositories[id_].status == "withdrawn")
+    with pytest.raises(TokensRefused):
+        await identity.client.token(request)
+    await hand_over(identity, await sandbox.select_repositories(72, ["beta/consumer"]))
+    await dispatcher.until(lambda heard: heard.repositories[id_].status == "covered")
+    again = await identity.client.token(request)
+    assert again.token != first.token
+    assert await identity.client.token(request) == again
+
+
 async def test_whoever_takes_back_their_authorization_is_signed_out(identity: Running, sandbox: GitHubSandbox) -> None:
     browser = identity.browser()
     await browser.sign_in()

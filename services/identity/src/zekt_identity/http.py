@@ -127,11 +127,10 @@ class TokenDoor:
         return json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def _token(self, scope: Scope, rejected_sha256: str | None) -> InstallationToken:
-        """Return a token; of an installation that is said not to be active, GitHub's word counts, not the cache's."""
+        """Return a token; GitHub is asked anew if the installation is said to be gone, or to have lost a repository."""
         desk = self._desk()
         token = await desk.tokens.look_up(scope, rejected_sha256=rejected_sha256)
-        installation = await desk.installations.find(token.installation_id)
-        if installation is None or installation.status == "active":
+        if await desk.installations.may_cover(token.installation_id, token.repository_ids):
             return token
         return await desk.tokens.look_up(scope, rejected_sha256=hashlib.sha256(token.token.encode()).hexdigest())
 

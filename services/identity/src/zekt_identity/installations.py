@@ -1,6 +1,7 @@
 """Keeps the picture of the App's installations true: one by one as webhooks come, and all of them now and then."""
 
-from collections.abc import AsyncIterator, Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,7 @@ from zekt_identity.app_view import AppView
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, RateLimited
 from zekt_identity.installation import INSTALLATION, InstallationFacts
 from zekt_identity.ledger import Ledger
-from zekt_identity.projections import INSTALLATIONS, repositories_of
+from zekt_identity.projections import INSTALLATIONS, lost_by, repositories_of
 from zekt_identity.repository import REPOSITORY, RepositoryFacts
 
 _PAGE: Final = 500
@@ -36,6 +37,17 @@ class Installations:
         """Return the installation as the views have it."""
         document = await self._views.get(INSTALLATIONS, str(installation_id))
         return None if document is None else msgspec.json.decode(document.body, type=InstallationFacts)
+
+    async def may_cover(self, installation_id: int, repository_ids: Iterable[int]) -> bool:
+        """Return False if the installation is known not to be active, or to have lost one of these repositories."""
+        facts, has_lost = await asyncio.gather(
+            self.find(installation_id), self._has_lost(installation_id, repository_ids)
+        )
+        return not has_lost and (facts is None or facts.status == "active")
+
+    async def _has_lost(self, installation_id: int, repository_ids: Iterable[int]) -> bool:
+        lost = lost_by(installation_id)
+        return any(await asyncio.gather(*(self._views.get(lost, str(each)) for each in repository_ids)))
 
     async def observe(self, facts: InstallationFacts, asked_at: datetime) -> None:
         """Store the installation as it is, if that is news."""

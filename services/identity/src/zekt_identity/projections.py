@@ -7,6 +7,7 @@
 | `ended-accounts` | end of the sessions' life, account id | the public key set |
 | `installations` | installation id | what is known of each |
 | `repositories-of/{installation id}` | repository id | what is known of each |
+| `lost-by/{installation id}` | repository id | what has left it, as long as a token from before may live |
 | `due` | time, stream | erasing what is personal |
 """
 
@@ -35,6 +36,8 @@ SCHEMAS: Final = Schemas(
     [*ACCOUNT_SCHEMAS, *SESSION_SCHEMAS, *AUDIT_SCHEMAS, *INSTALLATION_SCHEMAS, *REPOSITORY_SCHEMAS]
 )
 _NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
+TOKENS_LIVE_S: Final = 2 * 3600
+"""Longer than an installation token does, whenever its fetch was under way."""
 _SESSION_LIFE_S: Final = int(SESSION_LIFE.total_seconds())
 _PREFIX: Final = "dev.zekt."
 
@@ -64,6 +67,11 @@ def audit_of(account_id: int) -> str:
 def repositories_of(installation_id: int) -> str:
     """Return the partition of the repositories in the installation."""
     return f"repositories-of/{installation_id}"
+
+
+def lost_by(installation_id: int) -> str:
+    """Return the partition of the repositories that have left the installation."""
+    return f"lost-by/{installation_id}"
 
 
 def place(moment: datetime, rest: object) -> str:
@@ -124,10 +132,16 @@ def _seen(event: IdentityEvent) -> list[Put | Remove]:
 
 def _repository(event: RepositoryObserved) -> list[Put | Remove]:
     id_, here = str(event.facts.repository_id), repositories_of(event.facts.installation_id)
-    left = [] if event.moved_from is None else [Remove(partition=repositories_of(event.moved_from), id=id_)]
+    left = [] if event.moved_from is None else _lost(event.moved_from, id_)
     if event.facts.status == "withdrawn":
-        return [*left, Remove(partition=here, id=id_)]
-    return [*left, Put(partition=here, id=id_, body=msgspec.json.encode(event.facts))]
+        return [*left, *_lost(event.facts.installation_id, id_)]
+    again = Remove(partition=lost_by(event.facts.installation_id), id=id_)
+    return [*left, again, Put(partition=here, id=id_, body=msgspec.json.encode(event.facts))]
+
+
+def _lost(installation_id: int, id_: str) -> list[Put | Remove]:
+    gone = Put(partition=lost_by(installation_id), id=id_, body=b"{}", ttl_s=TOKENS_LIVE_S)
+    return [Remove(partition=repositories_of(installation_id), id=id_), gone]
 
 
 def _due(envelope: Envelope, event: IdentityEvent) -> list[Put | Remove]:
