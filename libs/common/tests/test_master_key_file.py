@@ -61,12 +61,17 @@ async def test_the_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None
     assert [each.name for each in path.parent.iterdir()] == ["master.key"]
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
+@pytest.mark.parametrize("mode", [0o601, 0o604, 0o602, 0o664, 0o666])
 async def test_a_file_that_is_open_to_others_is_refused(path: Path, mode: int) -> None:
     permit(path, mode)
     with pytest.raises(StorageUnusable, match=rf"is open to others \(mode {mode:04o}\): run `chmod 600 ") as refused:
         await FileMasterKey(path).wrap(SECRET, BINDING)
     assert "\n" not in str(refused.value)
+
+
+async def test_a_file_on_a_volume_that_was_given_to_our_group_goes_on_being_used(path: Path) -> None:
+    permit(path, 0o660)
+    await FileMasterKey(path).check()
 
 
 async def test_a_mounted_file_may_be_read_by_its_group_and_by_nobody_else(path: Path) -> None:

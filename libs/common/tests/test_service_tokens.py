@@ -120,8 +120,13 @@ async def test_foreign_and_malformed_tokens_are_refused_alike(tmp_path: Path) ->
     assert (await judge.verify(f"Bearer {honest}", role=TOKENS_INSTALLATION)).service == "router"
 
 
+def write_private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
 def test_a_key_file_that_is_no_key_is_named(tmp_path: Path) -> None:
-    (tmp_path / "service-issuer.key").write_bytes(b"nonsense")
+    write_private(tmp_path / "service-issuer.key", b"nonsense")
     with pytest.raises(StorageUnusable, match=r"service-issuer\.key holds no Ed25519 private key"):
         EmbeddedIssuer(tmp_path).mint(service="router", roles=())
 
@@ -153,7 +158,7 @@ def test_the_operator_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> 
 
 
 def test_an_empty_operator_token_opens_nothing(tmp_path: Path) -> None:
-    (tmp_path / "operator.token").write_text("\n")
+    write_private(tmp_path / "operator.token", b"\n")
     with pytest.raises(StorageUnusable, match=r"operator\.token holds no operator token"):
         ensure_operator_token(tmp_path)
 

@@ -20,13 +20,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from zekt_common.adapters.key_wrapping import KEY_BYTES, Generation, WrongMasterKey
-from zekt_common.auth.secret_file import read_or_create
+from zekt_common.auth.secret_file import OWNER_ALONE, check_private, read_or_create
 from zekt_common.errors import StorageUnusable
 
 NONCE_BYTES: Final = 12
-OWNER_ALONE: Final = 0o077
 NO_STRANGERS: Final = 0o037
-"""What a file that is mounted into a container may not allow: its group is the container's own, and may read."""
+"""What a file that is mounted into a container may not allow: its group, whichever it is there, may read."""
 
 
 def ensure_key_file(path: Path) -> None:
@@ -50,7 +49,7 @@ def check_key_file(path: Path, *, forbidden: int) -> None:
 class FileMasterKey:
     """AES-256-GCM under the last generation in the file, which is read again whenever it has changed.
 
-    `forbidden` are the permissions that the file may not give.
+    `forbidden` are the permissions that the file may not give to others than the process's own groups.
     """
 
     def __init__(self, path: Path, *, forbidden: int = OWNER_ALONE) -> None:
@@ -102,18 +101,13 @@ class FileMasterKey:
         """
         with _translated(self._path), self._path.open("rb") as file:
             status = os.fstat(file.fileno())
-            seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
+            seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode, status.st_gid)
             if seen != self._seen:
-                self._check_mode(status.st_mode)
+                check_private(self._path, status, forbidden=self._forbidden)
                 self._generations = _generations(self._path, file.read())
                 self._since = datetime.fromtimestamp(status.st_mtime, UTC)
                 self._seen = seen
         return self._generations
-
-    def _check_mode(self, mode: int) -> None:
-        if stat.S_IMODE(mode) & self._forbidden:
-            reason = f"is open to others (mode {stat.S_IMODE(mode):04o}): run `chmod 600 {self._path}`"
-            raise StorageUnusable(f"the master key {self._path} {reason}")
 
 
 def _generations(path: Path, content: bytes) -> Mapping[str, bytes]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from zekt_common.adapters.master_key_file import NO_STRANGERS, OWNER_ALONE, check_key_file
+from zekt_common.adapters.master_key_file import NO_STRANGERS, check_key_file
+from zekt_common.auth.secret_file import OWNER_ALONE
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.settings import EnvironmentReader
 

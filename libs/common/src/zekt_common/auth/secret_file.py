@@ -1,28 +1,54 @@
-"""Secrets of the data directory: made once by whoever comes first, readable by their owner alone."""
+"""Secrets in files: made once by whoever comes first, used only if they are nobody else's.
+
+A volume that is given to a pod's group (`fsGroup`) has its files opened to that group, which is the process's own.
+"""
 
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from zekt_common.errors import StorageUnusable
+
+OWNER_ALONE: Final = 0o077
+_GROUP: Final = 0o070
+
+
+def check_private(path: Path, status: os.stat_result, *, forbidden: int = OWNER_ALONE) -> None:
+    """Pass if the file gives none of the `forbidden` permissions; a group of the process's own may have any.
+
+    Raises:
+        StorageUnusable: it is open to others.
+    """
+    is_own_group = status.st_gid in {os.getegid(), *os.getgroups()}
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & (forbidden & ~_GROUP if is_own_group else forbidden):
+        raise StorageUnusable(f"{path} is open to others (mode {mode:04o}): run `chmod 600 {path}`")
 
 
 def read_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
     """Return the file's content, creating it (mode 0600) from `make` if there is none; of racing processes one wins.
 
     Raises:
-        StorageUnusable: the file can be neither read nor created.
+        StorageUnusable: the file can be neither read nor created, or is open to others.
     """
     try:
         with contextlib.suppress(FileNotFoundError):
-            return path.read_bytes()
+            return _read(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create(path, make())
-        return path.read_bytes()
+        return _read(path)
     except OSError as error:
         raise StorageUnusable(f"{path} can be neither read nor created: {error.strerror}") from error
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        check_private(path, os.fstat(file.fileno()))
+        return file.read()
 
 
 def _create(path: Path, content: bytes) -> None:
