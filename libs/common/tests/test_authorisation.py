@@ -71,6 +71,13 @@ class Guarded:
             body = await response.json()
             return response.status, body.get("error") or body["actor"]
 
+    async def told(self, path: str, token: str) -> str:
+        """Return the detail of a refusal."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.http.post(self.url + path, headers=headers) as response:
+            detail: str = (await response.json())["detail"]
+            return detail
+
     async def events(self, kind: type[Event]) -> list[Any]:
         [feed] = await self.backend.store.feeds()
         stored = (await self.backend.store.read_feed(feed)).events
@@ -158,6 +165,17 @@ async def test_an_operator_is_known_by_their_github_id_and_nobody_else_is_one(gu
     assert await guarded.call("/operate", guarded.session(ADA)) == (200, str(ADA))
     assert await guarded.call("/operate", guarded.session(BOB)) == (403, "role_missing")
     assert [caller.account_id for caller in guarded.handled] == [ADA]
+
+
+async def test_each_caller_who_lacks_the_role_is_told_what_is_true_of_them(
+    guarded: Guarded, tenant: EntraSandbox, tmp_path: Path
+) -> None:
+    service = tenant.mint(tenant.register("Tokens.Installation").client_id)
+    assert await guarded.told("/operate", guarded.session(BOB)) == (
+        "This takes an operator, and you are none. Whoever runs the suite lists them by GitHub user id."
+    )
+    async with guarded_at(tmp_path / "entra", entra=_settings(tenant)) as with_entra:
+        assert await with_entra.told("/operate", service) == "The token lacks the role Operator."
 
 
 async def test_the_operator_token_opens_from_this_machine_alone(guarded: Guarded) -> None:

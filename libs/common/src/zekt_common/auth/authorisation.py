@@ -43,6 +43,14 @@ CALLER: Final = web.RequestKey("CALLER", Caller)
 LOCAL_OPERATOR: Final = Caller(actor=TOKEN_FILE, is_operator=True)
 
 
+class OperatorNeeded(RoleMissing):
+    """A person who is signed in is no operator: no token's role would say so."""
+
+    def __init__(self) -> None:
+        detail = "This takes an operator, and you are none. Whoever runs the suite lists them by GitHub user id."
+        super().__init__(OPERATOR_ROLE, detail=detail)
+
+
 class NotOwner(Refusal):
     """The account is somebody else's, or there is none: which of the two is not said."""
 
@@ -146,13 +154,13 @@ def check(requirement: Requirement, caller: Caller) -> None:
     """Pass if the caller meets the requirement; of owners, `check_owner` looks at the accounts.
 
     Raises:
-        RoleMissing: an operator is required, and this is none.
+        OperatorNeeded: an operator is required, and this is none.
     """
     match requirement:
         case Operator() if not caller.is_operator:
-            raise RoleMissing(OPERATOR_ROLE)
+            raise OperatorNeeded
         case OperatorOrOwner() if not caller.is_operator and caller.account_id is None:
-            raise RoleMissing(OPERATOR_ROLE)
+            raise OperatorNeeded
         case _:
             return
 

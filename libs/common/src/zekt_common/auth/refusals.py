@@ -11,10 +11,10 @@ class TokenRefused(Refusal):
 
 
 class RoleMissing(Refusal):
-    """The caller is known, but may not do this; `caller` is its name where it is a service."""
+    """The caller is known, but may not do this; `caller` is what its token calls it."""
 
-    def __init__(self, role: str, *, caller: str | None = None) -> None:
-        super().__init__(403, "role_missing", f"The service token lacks the role {role}.")
+    def __init__(self, role: str, *, caller: str | None = None, detail: str = "") -> None:
+        super().__init__(403, "role_missing", detail or f"The token lacks the role {role}.")
         self.caller = caller
 
 
