@@ -10,9 +10,9 @@ from zekt_common.auth.authorisation import LOCAL_OPERATOR, Caller, NotOwner
 from zekt_common.contracts.identity import Sku
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.projector import Projector
-from zekt_router.allowance import LOOKUPS_AT_ONCE, MAX_ENTRIES, Allowance
+from zekt_router.allowance import LOOKUPS_AT_ONCE, MAX_BYTES, MAX_ENTRIES, Allowance, parse_allowed
 from zekt_router.apply import Applier
-from zekt_router.catalog_document import InvalidDocument, parse_document
+from zekt_router.catalog_document import InvalidDocument
 from zekt_router.catalog_model import AccountRecord, InstallationStanding
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import FoundRepository, KnownNames, NameUnknown
@@ -61,7 +61,7 @@ class Applying:
         )
 
     async def apply(self, document: dict[str, Any], caller: Caller = PERSON) -> None:
-        await self._applier.apply(parse_document(msgspec.json.encode(document)), caller)
+        await self._applier.apply(parse_allowed(msgspec.json.encode(document), caller), caller)
 
     async def problems(self, document: dict[str, Any], caller: Caller = PERSON) -> list[str]:
         """Return the codes of what is wrong with the document."""
@@ -106,10 +106,15 @@ async def test_without_a_limit_of_the_skus_a_document_still_brings_a_hundred_new
     assert applying.github.asked == []
 
 
-async def test_a_document_has_a_bounded_number_of_entries(applying: Applying) -> None:
-    workflows = [{"repository": "ada/r0", "path": f".github/workflows/{n}.yml"} for n in range(MAX_ENTRIES + 1)]
-    assert await applying.problems({"workflows": workflows}) == ["document_too_large"]
-    assert applying.github.asked == []
+async def test_a_persons_document_is_bounded_before_any_of_it_is_looked_at(applying: Applying) -> None:
+    many: dict[str, Any] = {"workflows": [{}] * MAX_ENTRIES, "accounts": [{}]}
+    assert await applying.problems(many) == ["document_too_large"]
+    assert set(await applying.problems(many, LOCAL_OPERATOR)) == {"invalid"}
+    large = {"accounts": [{"login": "a" * MAX_BYTES}]}
+    with pytest.raises(Refusal) as refused:
+        await applying.apply(large)
+    assert (refused.value.status, refused.value.error) == (413, "body_too_large")
+    assert set(await applying.problems(large, LOCAL_OPERATOR)) == {"invalid"}
 
 
 async def test_a_person_has_names_looked_up_at_a_bounded_rate_and_an_operator_as_they_need(applying: Applying) -> None:

@@ -8,15 +8,30 @@ from zekt_common.auth.authorisation import Caller
 from zekt_common.contracts.identity import DEFAULT_SKU, REPOSITORY_LIMITS, Sku
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.rate_limit import RateLimit
-from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument
+from zekt_router.catalog_document import CatalogDocument, DocumentProblem, InvalidDocument, parse_document
 from zekt_router.catalog_model import Catalog
 from zekt_router.catalogs import Catalogs
 from zekt_router.heard import Heard
 from zekt_router.standing import present
 
+MAX_BYTES: Final = 1024 * 1024
 MAX_ENTRIES: Final = 2_000
 LOOKUPS_AT_ONCE: Final = 100
 LOOKUPS_PER_S: Final = 100 / 3600
+
+
+def parse_allowed(body: bytes, caller: Caller) -> CatalogDocument:
+    """Return the document in the body, which is as large as an operator needs, or a person.
+
+    Raises:
+        Refusal: 413, it has too many bytes for a person.
+        InvalidDocument: it has too many entries for a person, or problems of shape.
+    """
+    if caller.is_operator:
+        return parse_document(body)
+    if len(body) > MAX_BYTES:
+        raise Refusal(413, "body_too_large", f"Your document may have at most {MAX_BYTES} bytes. Apply it in parts.")
+    return parse_document(body, max_entries=MAX_ENTRIES)
 
 
 class Allowance:
@@ -34,18 +49,6 @@ class Allowance:
         self._heard = heard
         self._default_sku = default_sku
         self._lookups = RateLimit(per_s=LOOKUPS_PER_S, burst=LOOKUPS_AT_ONCE, monotonic=monotonic)
-
-    def check_size(self, document: CatalogDocument) -> None:
-        """Pass if the document has no more entries than a person needs.
-
-        Raises:
-            InvalidDocument: it has more.
-        """
-        lists = (getattr(document, name) for name in ("accounts", "repositories", "workflows", "services"))
-        entries = sum(map(len, lists)) + len(document.subscriptions)
-        if entries > MAX_ENTRIES:
-            detail = f"The document has {entries} entries; {MAX_ENTRIES} are allowed. Apply it in parts."
-            raise InvalidDocument([DocumentProblem(path="", code="document_too_large", detail=detail)])
 
     async def check_new(self, caller: Caller, account_id: int, document: CatalogDocument) -> None:
         """Pass if the caller's SKU allows the repositories that are new to the catalog, and they may be looked up now.

@@ -129,8 +129,8 @@ _FLAGS: Final = {"dryRun": "dry_run", "prune": "prune"}
 API_VERSION: Final = "zekt.dev/v1"
 
 
-def parse_document(body: bytes) -> CatalogDocument:
-    """Return the document in this JSON.
+def parse_document(body: bytes, *, max_entries: int | None = None) -> CatalogDocument:
+    """Return the document in this JSON; none of its entries is looked at where there are too many.
 
     Raises:
         InvalidDocument: it names every problem of shape.
@@ -141,6 +141,7 @@ def parse_document(body: bytes) -> CatalogDocument:
         raise InvalidDocument([_problem("", f"The body is no JSON: {error}.")]) from None
     if not isinstance(content, dict):
         raise InvalidDocument([_problem("", "The body must be an object with the lists of a catalog.")])
+    _check_count(content, max_entries)
     problems = list(_outer_problems(content))
     parsed: dict[str, Any] = {_FLAGS[name]: content[name] for name in _FLAGS if isinstance(content.get(name), bool)}
     for name, (entry, key) in _LISTS.items():
@@ -151,6 +152,13 @@ def parse_document(body: bytes) -> CatalogDocument:
     if problems:
         raise InvalidDocument(problems)
     return CatalogDocument(**parsed)
+
+
+def _check_count(content: dict[str, Any], max_entries: int | None) -> None:
+    entries = sum(len(content[name]) for name in _LISTS if isinstance(content.get(name), list))
+    if max_entries is not None and entries > max_entries:
+        detail = f"The document has {entries} entries; {max_entries} are allowed. Apply it in parts."
+        raise InvalidDocument([DocumentProblem(path="", code="document_too_large", detail=detail)])
 
 
 def _outer_problems(content: dict[str, Any]) -> Iterator[DocumentProblem]:

@@ -16,8 +16,9 @@ from zekt_common.kit.identity_client import TokensUnavailable
 from zekt_common.kit.operations import Operated, operations_routes
 from zekt_common.kit.service import Route
 from zekt_common.ports import EventStore, Views
+from zekt_router.allowance import parse_allowed
 from zekt_router.apply import Applier, PartlyApplied
-from zekt_router.catalog_document import InvalidDocument, parse_document
+from zekt_router.catalog_document import InvalidDocument
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import GitHubUnavailable
 from zekt_router.projections import ACCOUNTS, account_key
@@ -69,7 +70,8 @@ class _Handlers:
     async def apply(self, request: web.Request) -> web.Response:
         """Bring the catalog to what the body says; 422 names every problem by its path, and then nothing changed."""
         try:
-            applied = await self._doors().applier.apply(parse_document(await request.read()), request[CALLER])
+            document = parse_allowed(await request.read(), request[CALLER])
+            applied = await self._doors().applier.apply(document, request[CALLER])
         except InvalidDocument as invalid:
             detail = f"Correct the {len(invalid.problems)} problem(s); nothing was changed."
             return json_response(

@@ -41,7 +41,6 @@ class Ownership:
         """
         if caller.is_operator:
             return
-        self._allowance.check_size(document)
         claims = list(_claims(document))
         if claims:
             raise InvalidDocument(claims)
