@@ -5,7 +5,8 @@ from typing import cast
 import pytest
 
 from tests.e2e.azure_account import AzureAccount, running_account
-from tests.e2e.catalogs import onboard
+from tests.e2e.catalogs import WORKFLOW, onboard
+from tests.e2e.peopled import PEOPLE, Peopled, running
 from tests.e2e.suite import Engine, Suite, Topology, free_port, running_suite
 from zekt_cli.hosting.suite import build
 from zekt_common.kit.host import Hosted, serving
@@ -64,6 +65,21 @@ async def suite(
     topology: Topology, engine_settings: dict[str, str], tmp_path: Path, sandbox: GitHubSandbox
 ) -> AsyncIterator[Suite]:
     async with running_suite(topology, tmp_path, sandbox, **engine_settings) as started:
+        yield started
+
+
+@pytest.fixture
+async def peopled(sandbox: GitHubSandbox, tmp_path: Path) -> AsyncIterator[Peopled]:
+    """A suite with people who each have two repositories and an installation."""
+    for number, (login, account_id) in enumerate(PEOPLE.items(), start=1):
+        sandbox.create_user(login, id=account_id)
+        sandbox.create_repository(f"{login}/tools", id=600 + number)
+        sandbox.create_repository(f"{login}/site", id=700 + number)
+        sandbox.create_repository(f"{login}/more")
+        for repository in (f"{login}/tools", f"{login}/site"):
+            sandbox.create_workflow(repository, WORKFLOW)
+        sandbox.create_installation(login, id=500 + number)
+    async with running(sandbox, tmp_path) as started:
         yield started
 
 

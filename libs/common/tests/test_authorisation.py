@@ -18,10 +18,11 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from zekt_common.adapters.embedded import Backend, open_backend
-from zekt_common.auth.authorisation import CALLER, Caller, NotOwner, check_owner
+from zekt_common.auth.authorisation import CALLER, Caller, NotOwner, check_owner, repository_caller
 from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE
 from zekt_common.auth.authorisation_log import (
     ACCESS_SCHEMAS,
+    MACHINES_REFUSALS_PER_MINUTE,
     REFUSALS_PER_MINUTE,
     ActionOrdered,
     AuthorisationLog,
@@ -29,13 +30,14 @@ from zekt_common.auth.authorisation_log import (
 )
 from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.auth.operator import ensure_operator_token
-from zekt_common.auth.requirements import Operator, OperatorOrOwner, Public
+from zekt_common.auth.refusals import TokenRefused
+from zekt_common.auth.requirements import ActionsToken, Operator, OperatorOrOwner, Public
 from zekt_common.auth.sessions import COOKIE
 from zekt_common.clock import utc_now
 from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH, PublicKey, SessionKeySet
 from zekt_common.envelope import Event, decode, encode
 from zekt_common.errors import SettingsError
-from zekt_common.kit.errors import json_response
+from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.host import serving
 from zekt_common.kit.service import Check, Route, Service
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
@@ -93,6 +95,13 @@ def _service(guarded: list[Guarded], backend: Backend) -> Service:
     async def open_to_all(_request: web.Request) -> web.Response:
         return json_response({"actor": "anybody"})
 
+    async def knocked_at(request: web.Request) -> web.Response:
+        """Turn away whoever knocks: one repository, or nobody whom anything is known of."""
+        if "repository" not in request.query:
+            raise TokenRefused("No.")
+        request[CALLER] = repository_caller(int(request.query["repository"]))
+        raise Refusal(404, "There is nothing of yours.", code="not_yours")
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
@@ -108,6 +117,7 @@ def _service(guarded: list[Guarded], backend: Backend) -> Service:
         Route(method="GET", path="/operate", handler=act, requires=Operator()),
         Route(method="POST", path="/own", handler=act, requires=OperatorOrOwner()),
         Route(method="POST", path="/open", handler=open_to_all, requires=Public()),
+        Route(method="POST", path="/knock", handler=knocked_at, requires=ActionsToken()),
     ]
     return Service(
         name="stage",
@@ -260,6 +270,23 @@ async def test_a_flood_of_refusals_is_cut_short(tmp_path: Path) -> None:
         stored = (await backend.store.read_feed(feed)).events
     assert len(stored) == REFUSALS_PER_MINUTE + 1
     assert msgspec.json.decode(stored[-1].data, type=CallerRefused).origin == "elsewhere"
+
+
+async def test_machines_that_are_turned_away_are_noted_by_a_stable_code(guarded: Guarded) -> None:
+    assert await guarded.call("/knock") == (401, "token_refused")
+    assert await guarded.call("/knock?repository=7") == (404, "There is nothing of yours.")
+    noted = {(event.actor, event.route, event.error) for event in await guarded.events(CallerRefused)}
+    assert noted == {("unknown", "POST /knock", "token_refused"), ("repository/7", "POST /knock", "not_yours")}
+
+
+async def test_a_flood_at_the_machines_doors_fills_no_disk_and_hides_nobody(guarded: Guarded) -> None:
+    for repository in range(MACHINES_REFUSALS_PER_MINUTE * 3):
+        await guarded.call(f"/knock?repository={repository}")
+    assert await guarded.call("/operate", guarded.session(BOB)) == (403, "role_missing")
+    *knocked, last = await guarded.events(CallerRefused)
+    assert len(knocked) <= 2 * (MACHINES_REFUSALS_PER_MINUTE + 1)  # the minute may have ended in between
+    assert "elsewhere" in {event.origin for event in knocked}
+    assert (last.actor, last.error) == (str(BOB), "role_missing")
 
 
 async def test_a_route_that_is_open_to_all_asks_nothing_and_notes_nothing(guarded: Guarded) -> None:

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.auth.authorisation_log import CallerRefused
 from zekt_common.auth.entra_settings import EntraClient
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.contracts.router import DeliveryRequested, Origin
@@ -90,6 +91,14 @@ class Running:
 
     async def events(self, delivery_id: str) -> list[Envelope]:
         return await self.backend.store.read(f"delivery/{delivery_id}")
+
+    async def refusals(self) -> set[tuple[str, str, str]]:
+        """Who was refused, where, and the code, as it was noted."""
+        (feed,) = await self.backend.store.feeds()
+        stored = (await self.backend.store.read_feed(feed)).events
+        refused = [event.data for event in stored if event.type == CallerRefused.TYPE]
+        noted = [msgspec.json.decode(data, type=CallerRefused) for data in refused]
+        return {(refusal.actor, refusal.route, refusal.error) for refusal in noted}
 
     async def until(self, delivery_id: str, kind: str) -> list[str]:
         """Wait until the delivery has an event of this kind and return the kinds of all that it has."""

@@ -90,6 +90,29 @@ async def test_nobody_confirms_what_was_not_sent_to_them(dispatcher: Running) ->
         assert (await dispatcher.call("POST", confirm, body, token=target))[0] == 400
 
 
+async def test_who_reaches_for_anothers_delivery_is_noted_and_who_errs_about_their_own_is_not(
+    dispatcher: Running,
+) -> None:
+    delivery = await dispatcher.ask(event_type="x" * 101)
+    await dispatcher.until(delivery, "dead-lettered")
+    await dispatcher.projected()
+    confirm, payload = "/api/event-delivery/confirm", f"/api/payloads/{'0' * 64}"
+    stranger, run_id = await dispatcher.consumer_token("beta/other")
+    target, _ = await dispatcher.consumer_token()
+    assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=target))[0] == 409
+    assert (await dispatcher.call("POST", confirm, {}, token=target))[0] == 400
+    assert await dispatcher.refusals() == set()
+    assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=stranger))[0] == 404
+    assert (await dispatcher.call("GET", payload, token=stranger))[0] == 404
+    forged = dispatcher.sandbox.mint_oidc_token(run_id, forgery="foreign_key")
+    assert (await dispatcher.call("GET", payload, token=forged))[0] == 401
+    assert await dispatcher.refusals() == {
+        ("repository/201", f"POST {confirm}", "delivery_not_found"),
+        ("repository/201", "GET /api/payloads/{sha256}", "payload_not_found"),
+        ("unknown", "GET /api/payloads/{sha256}", "token_refused"),
+    }
+
+
 async def test_a_delivery_named_by_its_id_is_the_one_confirmed(dispatcher: Running) -> None:
     first, second = await dispatcher.ask(), await dispatcher.ask()
     for delivery in (first, second):

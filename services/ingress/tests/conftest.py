@@ -2,7 +2,7 @@ import io
 import json
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.auth.authorisation_log import CallerRefused
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.router import RepositoryChanged, ServiceChanged, SubscriptionChanged
@@ -32,8 +33,8 @@ PROVIDER = "acme/provider"
 INSTALLATION_ID = 99
 WORKFLOW = ".github/workflows/ci.yml"
 MASTER_KEY = b"m" * 32
-ORDERED = "dev.zekt.access.ordered"
-"""What operators order is noted in the same store: the router's, in these tests, to be waited for."""
+ACCESS = "dev.zekt.access."
+"""What operators order, in these tests the router to be waited for, and what is refused is noted in the same store."""
 
 
 @dataclass
@@ -91,9 +92,17 @@ class Running:
 
     async def stored(self) -> list[Envelope]:
         """What is stored about webhooks and messages."""
+        return [event for event in await self._events() if not event.type.startswith(ACCESS)]
+
+    async def refusals(self) -> set[tuple[str, str]]:
+        """Who was refused, and the code, as it was noted."""
+        refused = [event for event in await self._events() if event.type == CallerRefused.TYPE]
+        noted = [msgspec.json.decode(event.data, type=CallerRefused) for event in refused]
+        return {(refusal.actor, refusal.error) for refusal in noted}
+
+    async def _events(self) -> Sequence[Envelope]:
         (feed,) = await self.backend.store.feeds()
-        events = (await self.backend.store.read_feed(feed)).events
-        return [event for event in events if event.type != ORDERED]
+        return (await self.backend.store.read_feed(feed)).events
 
     def archived(self) -> int:
         """How many payloads are stored."""

@@ -76,7 +76,7 @@ class ConsumerRoutes:
 
     async def get_payload(self, request: web.Request) -> web.StreamResponse:
         """The payload's bytes, for a target of a delivery that refers to it; to others it does not exist."""
-        claims = await self._claims(request)
+        claims = await self._desk().verifier.admit(request)
         sha256 = request.match_info["sha256"]
         async for grant in self._grants(claims.repository_id, sha256):
             etag = f'"{sha256}"'
@@ -94,23 +94,20 @@ class ConsumerRoutes:
 
     async def post_confirm(self, request: web.Request) -> web.Response:
         """The consumer's run has begun."""
-        claims = await self._claims(request)
+        claims = await self._desk().verifier.admit(request)
         body = _decoded(await request.read(), Confirmation)
         entry = await self._spoken_of(claims, body)
         return await self._answer(entry, Confirm(at=utc_now(), consumer_run_id=claims.run_id))
 
     async def post_complete(self, request: web.Request) -> web.Response:
         """The consumer's run has ended."""
-        claims = await self._claims(request)
+        claims = await self._desk().verifier.admit(request)
         body = _decoded(await request.read(), Completion)
         entry = await self._spoken_of(claims, body)
         command = Complete(
             at=utc_now(), consumer_run_id=claims.run_id, success=body.success, conclusion=body.conclusion
         )
         return await self._answer(entry, command)
-
-    async def _claims(self, request: web.Request) -> ActionsClaims:
-        return await self._desk().verifier.verify(request.headers.get("Authorization"))
 
     async def _grants(self, repository_id: int, sha256: str) -> AsyncIterator[PayloadGrant]:
         """Yield the grants that the views show, and where those are not enough, all once they have caught up."""

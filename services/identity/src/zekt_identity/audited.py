@@ -33,7 +33,7 @@ def _noting(route: Route, auditor: Callable[[], Auditor]) -> Handler:
                 await auditor().refused(
                     route=f"{route.method} {route.path}",
                     error=refusal.error,
-                    actor=_actor_of(refusal),
+                    actor=_actor_of(refusal, request),
                     origin=origin_of(request),
                     account_id=_account_of(request),
                 )
@@ -42,9 +42,12 @@ def _noting(route: Route, auditor: Callable[[], Auditor]) -> Handler:
     return handle
 
 
-def _actor_of(refusal: Refusal) -> str:
-    """Return who was refused, if its token was good and it only lacks a role."""
-    return (refusal.caller if isinstance(refusal, RoleMissing) else None) or UNKNOWN
+def _actor_of(refusal: Refusal, request: web.Request) -> str:
+    """Return who was refused: a service whose token only lacks a role, or the person who is signed in."""
+    if isinstance(refusal, RoleMissing) and refusal.caller:
+        return refusal.caller
+    session = request.get(SESSION)
+    return UNKNOWN if session is None else str(session.account_id)
 
 
 def _account_of(request: web.Request) -> int:

@@ -48,4 +48,5 @@ class Admission:
                 "The server has just started and does not know every repository yet. Retry.",
                 headers={"Retry-After": "2"},
             )
-        raise Refusal(404, "This repository is not enabled as a provider: its owner can enable it in the Zekt catalog.")
+        detail = "This repository is not enabled as a provider: its owner can enable it in the Zekt catalog."
+        raise Refusal(404, "repository_not_enabled", detail)

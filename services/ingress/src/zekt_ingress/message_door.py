@@ -57,10 +57,11 @@ class MessageDoor:
         except Refusal as refusal:
             MESSAGES_RECEIVED.add(outcome="refused")
             log.info("message_refused", status=refusal.status)  # reasons may name members of the payload
-            raise Refusal(refusal.status, refusal.detail or refusal.error, headers=refusal.headers) from None
+            sentence = refusal.detail or refusal.error
+            raise Refusal(refusal.status, sentence, headers=refusal.headers, code=refusal.code) from None
 
     async def _receive(self, request: web.Request) -> web.Response:
-        claims = await self._verifier.verify(request.headers.get("Authorization"))
+        claims = await self._verifier.admit(request)
         self._admission.check_rate(claims.repository_id)
         self._admission.check_run(claims.repository_id, claims.run_id)
         body = await _body(request)
@@ -75,7 +76,8 @@ class MessageDoor:
         except PayloadTooLarge:
             raise _too_large() from None
         except KeyDestroyed:
-            raise Refusal(404, "This account's data was erased; nothing of it is taken in.") from None
+            detail = "This account's data was erased; nothing of it is taken in."
+            raise Refusal(404, "account_erased", detail) from None
         except StorageUnusable:
             raise Refusal(503, "The message cannot be stored now; it was not accepted. Retry.", headers=SOON) from None
         outcome = "accepted" if accepted else "duplicate"
@@ -143,7 +145,8 @@ def _check_run(asked: MessageRequest, claims: ActionsClaims, header: str | None)
     """Refuse a body that tells of another repository or run than the token does."""
     for named in (asked.repository, claims.repository if header is None else header):
         if named.casefold() != claims.repository.casefold():
-            raise Refusal(403, f"The token is of {claims.repository}, so nothing can be sent for another repository.")
+            detail = f"The token is of {claims.repository}, so nothing can be sent for another repository."
+            raise Refusal(403, "another_repository", detail)
     if str(asked.workflow_run_id) != str(claims.run_id):
         raise Refusal(400, f"workflowRunId must be {claims.run_id}, the run that the token belongs to.")
     if asked.orchestration_step_ref is not None:

@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDictProxy, istr
 
+from zekt_common.auth.authorisation import CALLER, repository_caller
 from zekt_common.envelope import NewEvent
 from zekt_common.errors import KeyDestroyed, StreamConflict, ZektError
 from zekt_common.kit.errors import Refusal
@@ -17,6 +18,7 @@ from zekt_common.telemetry.tracing import current_span
 from zekt_ingress import webhook
 from zekt_ingress.bodies import SMALL_BYTES, Room, declared_bytes, read_body
 from zekt_ingress.signatures import (
+    REPOSITORY_TARGET,
     HookTarget,
     SignatureRefused,
     TargetRefused,
@@ -90,6 +92,8 @@ class WebhookDoor:
             detail = "It may have been stored, and may not: redeliver it later. A repeat changes nothing."
             raise Refusal(503, "storage_slow", detail, headers={"Retry-After": str(AGAIN_AFTER_S)}) from None
         except tuple(_REFUSALS) as error:
+            if isinstance(error, TargetRefused) and target.type == REPOSITORY_TARGET:
+                request[CALLER] = repository_caller(target.id)  # its secret was good
             status, code = _REFUSALS[type(error)]
             raise Refusal(status, code, str(error)) from None
         except KeyDestroyed:

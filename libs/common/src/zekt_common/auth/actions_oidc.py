@@ -5,7 +5,9 @@ from typing import Any
 import aiohttp
 import jwt
 import msgspec
+from aiohttp import web
 
+from zekt_common.auth.authorisation import CALLER, repository_caller
 from zekt_common.auth.bearer import bearer_token, check_times
 from zekt_common.auth.issuer_keys import IssuerKeys
 from zekt_common.auth.refusals import TokenRefused
@@ -44,7 +46,7 @@ class ActionsClaims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionsTokenVerifier:
-    """Verifies `Authorization` headers that carry a GitHub Actions OIDC token."""
+    """Verifies requests whose `Authorization` header carries a GitHub Actions OIDC token."""
 
     def __init__(
         self, http: aiohttp.ClientSession, *, issuer: str, audience: str = "api://zekt", clock: Clock = utc_now
@@ -55,6 +57,12 @@ class ActionsTokenVerifier:
         self._audience = audience
         self._clock = clock
         self._keys = IssuerKeys(http, self._issuer)
+
+    async def admit(self, request: web.Request) -> ActionsClaims:
+        """Return the claims of the request's token, and leave in it who calls; see `verify`."""
+        claims = await self.verify(request.headers.get("Authorization"))
+        request[CALLER] = repository_caller(claims.repository_id)
+        return claims
 
     async def verify(self, authorization: str | None) -> ActionsClaims:
         """Return the claims of the header's token.

@@ -24,7 +24,7 @@ _TOKEN_DOTS: Final = 2
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls: `actor` is a GitHub user id, an Entra ID application, or the operator token's file.
+    """Who calls: `actor` is a GitHub user id, an Entra ID application, a repository, or the operator token's file.
 
     Only a person has an `account_id`.
     """
@@ -39,8 +39,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CALLER: Final = web.RequestKey("CALLER", Caller)
-"""Where a handler finds who calls, on the routes that the host looks at."""
+"""Where a handler finds who calls, on the routes that the host looks at, and leaves it, where it looks itself."""
 LOCAL_OPERATOR: Final = Caller(actor=TOKEN_FILE, is_operator=True)
+
+
+def repository_caller(repository_id: int) -> Caller:
+    """Return as who calls a repository, that is a run or a hook of it."""
+    return Caller(actor=f"repository/{repository_id}", is_operator=False)
 
 
 class OperatorNeeded(RoleMissing):

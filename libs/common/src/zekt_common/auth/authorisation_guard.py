@@ -1,6 +1,9 @@
-"""Stands before the routes of operators and owners: admits, notes changes before they are made, notes refusals."""
+"""Stands before the routes of operators, owners and machines: admits the first two, notes changes and refusals.
 
-from collections.abc import Callable
+What only a handler can see it verifies itself, and leaves who calls as the request's CALLER once that is proved.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -9,7 +12,15 @@ from aiohttp import web
 from zekt_common.auth.authorisation import CALLER, Authorisation, Caller
 from zekt_common.auth.authorisation_log import UNKNOWN, AuthorisationLog
 from zekt_common.auth.origin import origin_of
-from zekt_common.auth.requirements import OPERATORS_OWN
+from zekt_common.auth.requirements import (
+    MACHINES_OWN,
+    OPERATORS_OWN,
+    ActionsToken,
+    Operator,
+    OperatorOrOwner,
+    Requirement,
+    WebhookSignature,
+)
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Handler, Route
@@ -17,35 +28,43 @@ from zekt_common.kit.service import Handler, Route
 ORDERS_PER_S: Final = 1 / 6
 ORDERS_AT_ONCE: Final = 30
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
-_NOTED: Final = frozenset({401, 403})
+_NOTED: Final[Mapping[type[Requirement], frozenset[int]]] = {
+    Operator: frozenset({401, 403}),
+    OperatorOrOwner: frozenset({401, 403}),
+    WebhookSignature: frozenset({401, 403}),
+    ActionsToken: frozenset({401, 403, 404}),  # what is another repository's is answered as if it were not there
+}
 
 
 class Guard:
-    """Of one service; without a log, because it stores nothing, nothing is noted."""
+    """Of one service; without logs, because it stores nothing, nothing is noted.
 
-    def __init__(self, authorisation: Callable[[], Authorisation], log: AuthorisationLog | None) -> None:
+    Machines' doors have a log of their own, so that whoever knocks there hides nothing of what people were refused.
+    """
+
+    def __init__(
+        self,
+        authorisation: Callable[[], Authorisation],
+        log: AuthorisationLog | None,
+        machines_log: AuthorisationLog | None = None,
+    ) -> None:
         self._authorisation = authorisation
         self._log = log
+        self._machines_log = machines_log
         self._orders = RateLimit(per_s=ORDERS_PER_S, burst=ORDERS_AT_ONCE)
 
     def before(self, route: Route) -> Route:
-        """Return the route as it is, or guarded if the host is to look at who calls."""
-        if not isinstance(route.requires, OPERATORS_OWN):
-            return route
-        return msgspec.structs.replace(route, handler=self._guarded(route))
+        """Return the route as it is, or guarded if the host is to look at who calls or at what is refused."""
+        if isinstance(route.requires, OPERATORS_OWN):
+            return _noting(msgspec.structs.replace(route, handler=self._admitting(route)), self._log)
+        return _noting(route, self._machines_log) if isinstance(route.requires, MACHINES_OWN) else route
 
-    def _guarded(self, route: Route) -> Handler:
-        name = f"{route.method} {route.path}"
-
+    def _admitting(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                caller = await self._authorisation().admit(route.requires, request)
-                if route.method not in _SAFE_METHODS:
-                    await self._order(request, name, caller)
-                return await route.handler(request)
-            except Refusal as refusal:
-                await self._note(request, name, refusal)
-                raise
+            caller = await self._authorisation().admit(route.requires, request)
+            if route.method not in _SAFE_METHODS:
+                await self._order(request, _name(route), caller)
+            return await route.handler(request)
 
         return handle
 
@@ -57,9 +76,25 @@ class Guard:
         if self._log is not None:
             await self._log.ordered(actor=caller.actor, origin=origin_of(request), route=route)
 
-    async def _note(self, request: web.Request, route: str, refusal: Refusal) -> None:
-        if self._log is None or refusal.status not in _NOTED:
-            return
-        caller = request.get(CALLER)
-        actor = UNKNOWN if caller is None else caller.actor
-        await self._log.refused(actor=actor, origin=origin_of(request), route=route, error=refusal.error)
+
+def _noting(route: Route, log: AuthorisationLog | None) -> Route:
+    """Return the route, with refusals noted before they are answered."""
+    if log is None:
+        return route
+    name, noted = _name(route), _NOTED[type(route.requires)]
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await route.handler(request)
+        except Refusal as refusal:
+            if refusal.status in noted:
+                caller = request.get(CALLER)
+                actor = UNKNOWN if caller is None else caller.actor
+                await log.refused(actor=actor, origin=origin_of(request), route=name, error=refusal.code)
+            raise
+
+    return msgspec.structs.replace(route, handler=handle)
+
+
+def _name(route: Route) -> str:
+    return f"{route.method} {route.path}"

@@ -16,6 +16,8 @@ from zekt_common.schemas import Schemas
 from zekt_common.telemetry.tracing import current_span
 
 REFUSALS_PER_MINUTE: Final = 300
+MACHINES_REFUSALS_PER_MINUTE: Final = 60
+"""Of what all the internet may knock at: a flood must fill no disk."""
 UNKNOWN: Final = "unknown"
 _OVERFLOW: Final = "elsewhere"
 
@@ -48,9 +50,17 @@ ACCESS_SCHEMAS: Final = Schemas([ActionOrdered, CallerRefused])
 class AuthorisationLog:
     """Of one service, in its own store. Equal refusals of a minute are one event; a flood of others is cut short."""
 
-    def __init__(self, service: str, store: Callable[[], EventStore], *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        service: str,
+        store: Callable[[], EventStore],
+        *,
+        refusals_per_minute: int = REFUSALS_PER_MINUTE,
+        clock: Clock = utc_now,
+    ) -> None:
         self._source = f"zekt/{service}"
         self._store = store
+        self._refusals_per_minute = refusals_per_minute
         self._clock = clock
         self._minute: datetime | None = None
         self._noted: set[str] = set()
@@ -67,7 +77,7 @@ class AuthorisationLog:
         async with self._writing:
             if minute != self._minute:
                 self._minute, self._noted = minute, set()
-            if len(self._noted) >= REFUSALS_PER_MINUTE:
+            if len(self._noted) >= self._refusals_per_minute:
                 actor, origin, route = UNKNOWN, _OVERFLOW, ""
             stream = _stream(actor, origin, route, error, minute)
             if stream in self._noted:

@@ -79,3 +79,5 @@ class OperatorOrOwner(Requirement, frozen=True):
 
 OPERATORS_OWN = (Operator, OperatorOrOwner)
 """The requirements that the host looks at."""
+MACHINES_OWN = (WebhookSignature, ActionsToken)
+"""The requirements that a handler verifies on a public port, and whose refusals the host notes."""

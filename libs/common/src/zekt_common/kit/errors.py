@@ -9,12 +9,24 @@ from zekt_common.errors import ZektError
 
 
 class Refusal(ZektError):
-    """An HTTP request is refused; the host turns it into a JSON answer."""
+    """An HTTP request is refused; the host turns it into a JSON answer.
 
-    def __init__(self, status: int, error: str, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+    `code` is the stable code that is noted, where the answer's `error` is a sentence.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        detail: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(f"{status} {error}")
         self.status = status
         self.error = error
+        self.code = code or error
         self.detail = detail
         self.headers = dict(headers or {})
 

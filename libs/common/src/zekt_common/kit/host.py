@@ -16,7 +16,7 @@ from aiohttp import web
 
 from zekt_common.auth.authorisation import Authorisation
 from zekt_common.auth.authorisation_guard import Guard
-from zekt_common.auth.authorisation_log import AuthorisationLog
+from zekt_common.auth.authorisation_log import MACHINES_REFUSALS_PER_MINUTE, AuthorisationLog
 from zekt_common.auth.authorisation_setup import open_authorisation
 from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.auth.operator import ensure_operator_token
@@ -238,8 +238,11 @@ async def _open(runner: web.AppRunner, address: str, port: int, setting: str) ->
 
 
 def _guarded(service: Service, authorisation: Callable[[], Authorisation]) -> list[Route]:
-    noting = None if service.store is None else AuthorisationLog(service.name, service.store)
-    guard = Guard(authorisation, noting)
+    if service.store is None:
+        guard = Guard(authorisation, None)
+    else:
+        machines_log = AuthorisationLog(service.name, service.store, refusals_per_minute=MACHINES_REFUSALS_PER_MINUTE)
+        guard = Guard(authorisation, AuthorisationLog(service.name, service.store), machines_log)
     return [guard.before(route) for route in service.routes]
 
 
