@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 from services.identity.tests.conftest import Answer, Browser
+from tests.e2e.acting_person import ActingPerson
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, WORKFLOW, catalog
 from tests.e2e.messages import ARRIVES_WITHIN_S
 from tests.e2e.suite import SERVICES, Suite
-from zekt_common.auth.service_tokens import EmbeddedIssuer
-from zekt_common.contracts.identity import TOKENS_INSTALLATION, TOKENS_USER
 from zekt_sandbox import GitHubSandbox
 
+ENDS_SOON_S: Final = 200
 PERSON, LEAVER = "octocat", "hubot"
 PERSON_ID, LEAVER_ID = 4_242, 4_243
 CONTACT: Final = {"name": "Ada Lovelace-Byron", "email": "ada.lovelace@engines.example", "company": ""}
@@ -36,8 +36,10 @@ class EventfulRun:
     suite: Suite
     sandbox: GitHubSandbox
     http: aiohttp.ClientSession
+    service_token: str
     marker: str = field(default_factory=lambda: f"marker-{secrets.token_hex(16)}")
     handed_out: dict[str, str] = field(default_factory=dict)
+    placed_secrets: list[str] = field(default_factory=list)
     answers: list[tuple[str, bytes]] = field(default_factory=list)
 
     async def happen(self) -> None:
@@ -45,6 +47,7 @@ class EventfulRun:
         self.sandbox.callback_urls = [f"{self.suite.url('identity')}/auth/callback"]
         await self.suite.apply(catalog(mode="events+messages"))
         person = await self._signs_in()
+        await ActingPerson(person, self.sandbox, self.call, self.placed_secrets).act()
         await self._keeps_an_account(person)
         await self._signs_in_on_a_device()
         await self._services_ask_for_tokens()
@@ -57,7 +60,8 @@ class EventfulRun:
         await self._takes_the_yes_back()
 
     async def _signs_in(self) -> Browser:
-        """Sign in, after GitHub failed the first time."""
+        """Sign in, after GitHub failed the first time; the tokens have to be renewed at their first use."""
+        self.sandbox.set_user_token_life(life_s=ENDS_SOON_S)
         failing = self.browser()
         callback = await failing.authorize(PERSON)
         self.sandbox.add_fault("error", path=SIGN_IN_CALL, status=503)
@@ -69,6 +73,7 @@ class EventfulRun:
         replay = Browser(self.http, person.base, dict(person.cookies))
         assert (await self.call(replay, "GET", callback)).status == 403
         self._saw_cookies(person)
+        self.sandbox.set_user_token_life()
         return person
 
     async def _keeps_an_account(self, person: Browser) -> None:
@@ -91,8 +96,7 @@ class EventfulRun:
 
     async def _services_ask_for_tokens(self) -> None:
         """GitHub is dropped, limits us, and has revoked what is in the cache."""
-        issuer = EmbeddedIssuer(self.suite.data_dir)
-        self.handed_out["service token"] = issuer.mint(service="test", roles=[TOKENS_INSTALLATION, TOKENS_USER])
+        self.handed_out["service token"] = self.service_token
         wanted = {"permissions": {"contents": "write"}, "purpose": "scan", "repository": CONSUMERS[0]}
         self.sandbox.add_fault("drop_after", path=TOKEN_CALLS)
         assert await self._look_up("installation", wanted) in (200, 503)  # reconciliation may meet the fault first

@@ -22,6 +22,17 @@ SERVICES = ("identity", "ingress", "router", "dispatcher")
 READY_S = 120
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a suite is given beside settings for all: those of one of four processes, and that people sign in."""
+
+    of_service: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    with_sign_in: bool = False
+
+
+PLAIN = Setup()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -39,6 +50,7 @@ class Suite:
     http: aiohttp.ClientSession
     ports: dict[str, tuple[int, int]] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    of_service: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = ("suite",) if self.topology == "one process" else SERVICES
@@ -60,7 +72,9 @@ class Suite:
         """Start every process and wait until each is ready."""
         for name, (public, internal) in self.ports.items():
             command = ["zekt_cli", "up"] if name == "suite" else [f"zekt_{name}"]
-            settings = {"ZEKT_PORT": str(public), "ZEKT_INTERNAL_PORT": str(internal)}
+            settings = {"ZEKT_PORT": str(public), "ZEKT_INTERNAL_PORT": str(internal)} | dict(
+                self.of_service.get(name, {})
+            )
             log = (self.data_dir.parent / f"{name}.log").open("ab")
             with log:
                 self.processes.append(
@@ -154,15 +168,27 @@ def settings_for(directory: Path, sandbox: GitHubSandbox) -> dict[str, str]:
     }
 
 
+def sign_in_at(url: str, sandbox: GitHubSandbox) -> dict[str, str]:
+    """Return the settings by which people sign in there and every service knows them, and let them come back."""
+    sandbox.callback_urls = [f"{url}/auth/callback"]
+    return {
+        "ZEKT_PUBLIC_URL": url,
+        "ZEKT_GITHUB_OAUTH_CLIENT_ID": sandbox.client_id,
+        "ZEKT_GITHUB_OAUTH_CLIENT_SECRET": sandbox.client_secret,
+    }
+
+
 @contextlib.asynccontextmanager
 async def running_suite(
-    topology: Topology, directory: Path, sandbox: GitHubSandbox, **settings: str
+    topology: Topology, directory: Path, sandbox: GitHubSandbox, setup: Setup = PLAIN, /, **settings: str
 ) -> AsyncIterator[Suite]:
     """Run the suite against the stand-in until the block ends; it is killed if the block left it running."""
     environment = settings_for(directory, sandbox) | settings
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
-        suite = Suite(topology, directory / "data", environment, http)
+        suite = Suite(topology, directory / "data", environment, http, of_service=setup.of_service)
         sandbox.webhook_url = suite.webhook_url
+        if setup.with_sign_in:
+            suite.environment |= sign_in_at(suite.url("identity"), sandbox)
         await suite.start()
         try:
             yield suite

@@ -12,20 +12,33 @@ from typing import Final
 import aiohttp
 import pytest
 
-from tests.e2e.catalogs import PROVIDER
-from tests.e2e.eventful_run import LEAVER, LEAVER_ID, PERSON, PERSON_ID, SMUGGLED, EventfulRun
+from tests.e2e.acting_person import OWN
+from tests.e2e.catalogs import PROVIDER, WORKFLOW
+from tests.e2e.eventful_run import LEAVER, LEAVER_ID, MANY_RUNS, PERSON, PERSON_ID, SMUGGLED, EventfulRun
+from tests.e2e.opened_payloads import opened_payloads
 from tests.e2e.run_secrets import given_secrets, kept_secrets, own_files
 from tests.e2e.secret_scan import Leak, SecretScan
-from tests.e2e.suite import Topology, running_suite
+from tests.e2e.service_issuers import ServiceIssuer, embedded, entra
+from tests.e2e.suite import Setup, Topology, running_suite
 from tests.e2e.telemetry_collector import TelemetryCollector, collecting
 from zekt_common.adapters.embedded import open_backend
+from zekt_common.auth.authorisation_log import ActionOrdered
 from zekt_common.auth.webhook_secrets import repository_secret
+from zekt_common.envelope import NewEvent
 from zekt_common.ports import Put
 from zekt_sandbox import GitHubSandbox
+from zekt_sandbox.entra import serving as serving_entra
 
 pytestmark = pytest.mark.slow
 
-PLANTED: Final = {"client secret", "webhook secret", "webhook master key", "a private key"}
+PLANTED: Final = {
+    "client secret",
+    "webhook secret",
+    "webhook master key",
+    "a private key",
+    "smuggled secret 1",
+    "placed webhook secret",
+}
 VERBOSE: Final = Path(__file__).parent / "verbose"
 
 
@@ -46,11 +59,12 @@ class Remains:
     def logs(self) -> list[Path]:
         return sorted(self.directory.glob("*.log"))
 
-    def leaks(self) -> list[Leak]:
-        """Scan everything but the files that are the secrets' own."""
+    async def leaks(self) -> list[Leak]:
+        """Scan everything but the files that are the secrets' own; payloads also as they are read."""
         stored = [path for path in self.data_dir.rglob("*") if path.is_file() and path not in own_files(self.data_dir)]
         sent = [(f"a dispatch to {one.repository}", one.body) for one in self.sandbox.dispatches()]
-        elsewhere = [*self.collector.exports, *self.run.answers, *sent]
+        opened = await opened_payloads(self.data_dir)
+        elsewhere = [*self.collector.exports, *self.run.answers, *sent, *opened]
         return _in_files(self.scan, (*self.logs(), *stored)) + _in_texts(self.scan, elsewhere)
 
     def personal_leaks(self) -> list[Leak]:
@@ -70,13 +84,28 @@ def _in_texts(scan: SecretScan, texts: Iterable[tuple[str, bytes]]) -> list[Leak
 
 
 @pytest.fixture
-async def remains(topology: Topology, tmp_path: Path, sandbox: GitHubSandbox) -> AsyncIterator[Remains]:
+async def issuer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ServiceIssuer]:
+    if request.param == "embedded issuer":
+        yield embedded()
+        return
+    async with serving_entra() as tenant:
+        yield entra(tenant, tmp_path)
+
+
+@pytest.fixture
+async def remains(
+    topology: Topology, issuer: ServiceIssuer, tmp_path: Path, sandbox: GitHubSandbox
+) -> AsyncIterator[Remains]:
     master_key = secrets.token_bytes(32)
     sandbox.create_user(PERSON, id=PERSON_ID)
     sandbox.create_user(LEAVER, id=LEAVER_ID)
-    derived = repository_secret(master_key, sandbox.update_repository(PROVIDER).id)
+    own = sandbox.create_repository(OWN)
+    sandbox.create_workflow(OWN, WORKFLOW)
+    sandbox.create_installation(PERSON)
+    derived, placed = (repository_secret(master_key, one.id) for one in (sandbox.update_repository(PROVIDER), own))
     async with collecting() as collector, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         settings = {
+            **issuer.settings,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(VERBOSE), os.environ.get("PYTHONPATH")))),
             "ZEKT_LOG_FORMAT": "json",
             "ZEKT_WEBHOOK_MASTER_KEYS": f"1:{master_key.hex()}",
@@ -85,38 +114,54 @@ async def remains(topology: Topology, tmp_path: Path, sandbox: GitHubSandbox) ->
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
-        async with running_suite(topology, tmp_path, sandbox, **settings) as suite:
+        async with running_suite(topology, tmp_path, sandbox, Setup(issuer.of_service), **settings) as suite:
             sandbox.create_repository_hook(PROVIDER, url=suite.webhook_url, secret=derived)
-            run = EventfulRun(suite, sandbox, http)
+            run = EventfulRun(suite, sandbox, http, issuer.mint(suite.data_dir))
             await run.happen()
+            assert run.placed_secrets == [placed]
             while_running = {path.name: path.read_bytes() for path in suite.data_dir.glob("*.db*")}
             assert set(await asyncio.to_thread(suite.stop)) == {0}  # the collector answers meanwhile
         handed_out = {name: value.encode() for name, value in run.handed_out.items()}
         smuggled = {f"smuggled secret {number}": value.encode() for number, value in enumerate(SMUGGLED)}
         known = given_secrets(sandbox) | await kept_secrets(suite.data_dir) | handed_out | smuggled
         known |= {"webhook master key": master_key, "derived webhook secret": derived.encode()}
+        known |= {"placed webhook secret": placed.encode(), **issuer.secrets()}
         run.answers += while_running.items()
         yield Remains(tmp_path, sandbox, collector, run, SecretScan(known))
 
 
+@pytest.mark.parametrize(
+    ("topology", "issuer"),
+    [
+        ("one process", "embedded issuer"),
+        ("four processes", "embedded issuer"),
+        ("four processes", "Entra ID"),
+    ],
+    indirect=True,
+)
 async def test_no_secret_of_a_run_is_anywhere_and_one_that_is_planted_is_found(remains: Remains) -> None:
-    assert remains.leaks() == []
+    assert await remains.leaks() == []
     assert remains.personal_leaks() == []
-    assert_much_was_scanned(remains)
+    await assert_much_was_scanned(remains)
     await plant(remains)
-    found = {(leak.secret, leak.form, leak.place) for leak in remains.leaks()}
+    found = {(leak.secret, leak.form, leak.place) for leak in await remains.leaks()}
     assert {secret for secret, _, _ in found} == PLANTED
     assert found >= {
         ("client secret", "as it is", f"the bytes of {remains.logs()[0].name}"),
         ("webhook secret", "in Base64", "/v1/traces"),
         ("webhook master key", "in hex", "the table documents of router.db"),
         ("a private key", "by its shape", "an answer"),
+        ("smuggled secret 1", "as it is", f"a payload of account {PERSON_ID}"),
+        ("placed webhook secret", "in Base64", "the table events of dispatcher.db"),
     }
 
 
-def assert_much_was_scanned(remains: Remains) -> None:
+async def assert_much_was_scanned(remains: Remains) -> None:
     """The scan means something only if there were all kinds of secrets, and much was written."""
     assert len(remains.scan.secrets) > 70
+    opened = [content for _, content in await opened_payloads(remains.data_dir)]
+    assert sum(b'"workflow_run":{' in content for content in opened) >= MANY_RUNS
+    assert sum(remains.run.marker.encode() in content for content in opened) == 1  # the large message
     assert sum(path.read_bytes().count(b"\n") for path in remains.logs()) > 1_000
     assert {"POST /webhooks/github", "POST /internal/tokens/user", "dispatch"} <= remains.collector.spans()
     assert {path.stat().st_mode & 0o777 for path in own_files(remains.data_dir)} == {0o600}
@@ -131,4 +176,15 @@ async def plant(remains: Remains) -> None:
     async with open_backend(remains.data_dir, "router") as backend:
         body = b'{"planted": "' + known["webhook master key"].hex().encode() + b'"}'
         await backend.views.write([Put(partition="planted", id="1", body=body)])
+    async with open_backend(remains.data_dir, "dispatcher") as backend:
+        smuggled = b'{"planted": "' + known["smuggled secret 1"] + b'"}'
+        await backend.payloads.put(PERSON_ID, smuggled)
+        await backend.store.append("planted/1", [_event(known["placed webhook secret"])], expected_version=0)
     remains.run.answers.append(("an answer", b"-----BEGIN RSA PRIVATE KEY-----"))
+
+
+def _event(secret: bytes) -> NewEvent:
+    """Return an event that quotes the secret where a route should be."""
+    route = base64.b64encode(b"POST " + secret).decode()
+    ordered = ActionOrdered(actor="planted", origin="planted", route=route)
+    return NewEvent(body=ordered, source="planted", subject="planted", correlationid="planted", causationid="planted")

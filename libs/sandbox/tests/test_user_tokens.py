@@ -35,6 +35,15 @@ async def test_a_token_lives_for_eight_hours(sandbox: GitHubSandbox, caller: Any
     assert (answer.status, answer.message) == (401, "Bad credentials")
 
 
+async def test_how_long_tokens_live_that_are_given_from_now_on_can_be_set(sandbox: GitHubSandbox, caller: Any) -> None:
+    assert (await caller.call("PUT", "/_sandbox/user_token_life", body={"life_s": 60})).status == 204
+    short = sandbox.mint_user_token("octocat")
+    assert (await caller.call("PUT", "/_sandbox/user_token_life", body={})).status == 204
+    renewed = await refresh(sandbox, caller, short.refresh_value)
+    assert (short.life_s, renewed["expires_in"]) == (60, 28_800)
+    assert (await caller.call("PUT", "/_sandbox/user_token_life", body={"life_s": "60"})).status == 400
+
+
 async def test_a_refresh_ends_both_halves_of_the_old_pair(sandbox: GitHubSandbox, caller: Any) -> None:
     old = sandbox.mint_user_token("octocat")
     new = await refresh(sandbox, caller, old.refresh_value)

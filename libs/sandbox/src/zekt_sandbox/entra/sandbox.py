@@ -59,6 +59,10 @@ class EntraSandbox:
     def token_life_s(self, life_s: int) -> None:
         self._tenant.life_s = life_s
 
+    def credentials(self) -> frozenset[str]:
+        """Every token that was ever asked for and given: for those who look where they went."""
+        return frozenset(self._tenant.given)
+
     def register(self, *roles: str) -> Application:
         """Register an application with a secret, and grant it roles of the API."""
         return self._tenant.register(roles)

@@ -37,6 +37,7 @@ class Tenant:
         self.url = ""
         self.keys = KeyRing()
         self.life_s = LIFE_S
+        self.given: set[str] = set()
         self._applications: dict[str, Application] = {}
 
     @property
@@ -69,7 +70,9 @@ class Tenant:
         """
         if resource.removeprefix(_API) != self.api_id:
             raise unknown_resource()
-        return self.keys.sign(self.claims(application, resource))
+        token = self.keys.sign(self.claims(application, resource))
+        self.given.add(token)
+        return token
 
     def claims(self, application: Application, resource: str = "") -> dict[str, Any]:
         """What an access token says, in the API's version."""

@@ -6,7 +6,7 @@ from zekt_sandbox.github.control_body import Body, controls
 from zekt_sandbox.github.core import CORE
 from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.login_tokens import token_json
-from zekt_sandbox.github.people_controls import DeviceFlowOptions, PersonOptions
+from zekt_sandbox.github.people_controls import DeviceFlowOptions, PersonOptions, UserTokenOptions
 from zekt_sandbox.github.resources import account_json
 
 routes = web.RouteTableDef()
@@ -51,6 +51,14 @@ async def mint_user_token(request: web.Request) -> web.Response:
     login = body.required("login")
     body.end()
     return web.json_response(token_json(controls(request).mint_user_token(login)), status=_CREATED)
+
+
+@routes.put("/user_token_life")
+async def set_user_token_life(request: web.Request) -> web.Response:
+    """Let user access tokens live shorter or longer."""
+    body = await Body.read(request)
+    controls(request).set_user_token_life(**body.rest(UserTokenOptions))
+    return web.Response(status=204)
 
 
 @routes.put("/callback_urls")

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from zekt_sandbox.github.core import CORE, Core
 from zekt_sandbox.github.oauth_messages import OAuthError, answer, incorrect_client, read_parameters
-from zekt_sandbox.github.user_tokens import REFRESH_TOKEN_LIFE_S, USER_TOKEN_LIFE_S, UserToken
+from zekt_sandbox.github.user_tokens import REFRESH_TOKEN_LIFE_S, UserToken
 
 routes = web.RouteTableDef()
 
@@ -26,7 +26,7 @@ def token_json(token: UserToken) -> dict[str, Any]:
     """The pair as GitHub answers it; lives are in seconds."""
     return {
         "access_token": token.value,
-        "expires_in": USER_TOKEN_LIFE_S,
+        "expires_in": token.life_s,
         "refresh_token": token.refresh_value,
         "refresh_token_expires_in": REFRESH_TOKEN_LIFE_S,
         "scope": "",

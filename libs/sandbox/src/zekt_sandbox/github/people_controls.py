@@ -8,7 +8,7 @@ from zekt_sandbox.github.device_codes import DEFAULT_INTERVAL_S
 from zekt_sandbox.github.errors import InvalidControlError
 from zekt_sandbox.github.model import Account, HookDelivery
 from zekt_sandbox.github.state import ANYBODY
-from zekt_sandbox.github.user_tokens import UserToken
+from zekt_sandbox.github.user_tokens import USER_TOKEN_LIFE_S, UserToken
 
 
 class PersonOptions(TypedDict, total=False):
@@ -24,6 +24,12 @@ class DeviceFlowOptions(TypedDict, total=False):
 
     enabled: bool
     interval_s: int
+
+
+class UserTokenOptions(TypedDict, total=False):
+    """How many seconds a user access token lives."""
+
+    life_s: int
 
 
 class PeopleControls:
@@ -67,6 +73,10 @@ class PeopleControls:
             UnknownNameError: there is no such person.
         """
         return self._core.oauth.tokens.issue(self._person(login))
+
+    def set_user_token_life(self, **options: Unpack[UserTokenOptions]) -> None:
+        """Let user access tokens that are given from now on live so long; left out, as long as GitHub's."""
+        self._core.oauth.tokens.life_s = options.get("life_s", USER_TOKEN_LIFE_S)
 
     def set_callback_urls(self, urls: Sequence[str]) -> None:
         """Register the App's callback URLs; a redirect URI must be one of them, to the letter."""

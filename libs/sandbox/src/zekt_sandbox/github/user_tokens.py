@@ -23,6 +23,7 @@ class UserToken:
     person: Account
     expires_at: float
     refresh_expires_at: float
+    life_s: int = USER_TOKEN_LIFE_S
     by_device: bool = False
     revoked: bool = False
 
@@ -32,18 +33,20 @@ class UserTokens:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.life_s: int = USER_TOKEN_LIFE_S
         self._by_value: dict[str, UserToken] = {}
         self._by_refresh_value: dict[str, UserToken] = {}
 
     def issue(self, person: Account, *, by_device: bool = False) -> UserToken:
-        """A new pair for a person: 8 hours and 6 months."""
+        """A new pair for a person: 8 hours, or what `life_s` says, and 6 months."""
         now = self._clock.now()
         token = UserToken(
             value="ghu_" + _random(_TOKEN_CHARACTERS),
             refresh_value="ghr_" + _random(_REFRESH_CHARACTERS),
             person=person,
-            expires_at=now + USER_TOKEN_LIFE_S,
+            expires_at=now + self.life_s,
             refresh_expires_at=now + REFRESH_TOKEN_LIFE_S,
+            life_s=self.life_s,
             by_device=by_device,
         )
         self._by_value[token.value] = self._by_refresh_value[token.refresh_value] = token
