@@ -1,6 +1,8 @@
 """Signing in and out against the stand-in, as a browser does it."""
 
+import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from structlog.testing import capture_logs
@@ -14,6 +16,12 @@ from zekt_identity.settings import OAuthClient
 from zekt_sandbox import GitHubSandbox
 
 from .conftest import Running, identity_at
+
+DESCRIPTION: dict[str, Any] = {
+    "persona": "both",
+    "kind": "individual",
+    "contact": {"name": "Mona", "email": "mona@octocats.example"},
+}
 
 
 async def test_a_person_signs_in_and_out_again(identity: Running) -> None:
@@ -78,12 +86,29 @@ async def test_github_failing_is_said_with_when_to_come_again(identity: Running)
     assert COOKIE not in browser.cookies
 
 
-async def test_a_login_that_changed_is_the_same_account(identity: Running) -> None:
+async def test_a_person_whose_login_changed_has_the_same_account(identity: Running) -> None:
     browser = identity.browser()
     await browser.sign_in("octocat")
-    first = (await browser.call("GET", "/api/account")).body["accountId"]
-    await browser.sign_in("octocat")
-    assert (await browser.call("GET", "/api/account")).body["accountId"] == first == 4_242
+    opened = await browser.call("PUT", "/api/account", DESCRIPTION)
+    await identity.sandbox.rename_account("octocat", "mona")
+    assert (await browser.call("GET", "/api/account")).body == opened.body, "the session goes on"
+    again = identity.browser()
+    await again.sign_in("mona")
+    assert (await again.call("GET", "/api/account")).body == opened.body
+    assert opened.body["accountId"] == 4_242
+
+
+async def test_whoever_takes_a_former_login_gets_nothing_of_who_had_it(identity: Running) -> None:
+    before, successor = identity.browser(), identity.browser()
+    await before.sign_in("octocat")
+    await before.call("PUT", "/api/account", DESCRIPTION)
+    await identity.sandbox.rename_account("octocat", "mona")
+    identity.sandbox.create_user("octocat", id=5_000)
+    await successor.sign_in("octocat")
+    theirs = (await successor.call("GET", "/api/account")).body
+    assert (theirs["accountId"], theirs["contact"], theirs["persona"]) == (5_000, None, None)
+    assert "4242" not in json.dumps((await successor.call("GET", "/api/audit")).body)
+    assert (await before.call("GET", "/api/account")).body["accountId"] == 4_242
 
 
 async def test_a_person_who_has_spent_their_own_limit_does_not_keep_others_from_signing_in(identity: Running) -> None:
