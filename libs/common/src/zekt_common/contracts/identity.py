@@ -1,6 +1,8 @@
 """Identity's contracts: token look-ups on the internal port, and what it publishes of installations and accounts.
 
-Messages hold full state; a reader takes one only if its stream version is higher than its own.
+Messages hold full state; a reader takes one only if its stream version is higher than its own. A request is refused
+for a member that identity does not know, which may have narrowed what is asked for, so callers send what they set and
+no more: identity knows a new member one minor version before anybody sends it.
 """
 
 from collections.abc import Mapping
@@ -33,7 +35,9 @@ NOT_THERE: Final = frozenset({"installation_not_found", "repository_not_in_insta
 """Why a token look-up answers 404 for good: the App is not there, whoever asks."""
 
 
-class InstallationTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InstallationTokenRequest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Ask for a token of exactly these repositories, by ids, or by one repository's full name when ids are unknown.
 
     `rejected_sha256` is the hex SHA-256 of a token that GitHub has answered with 401: identity forgets that one.
@@ -60,7 +64,7 @@ class InstallationToken(msgspec.Struct, frozen=True, kw_only=True):
         return f"InstallationToken(installation_id={self.installation_id}, expires_at={self.expires_at.isoformat()})"
 
 
-class UserTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UserTokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Ask for the token of a person who has signed in, to act for them at GitHub."""
 
     account_id: int
