@@ -23,7 +23,6 @@ PERSON_ID, LEAVER_ID = 4_242, 4_243
 CONTACT: Final = {"name": "Ada Lovelace-Byron", "email": "ada.lovelace@engines.example", "company": ""}
 SMUGGLED: Final = ("ghp_" + "x1Y2z3W4" * 5, "AKIA" + "ABCDEFGHIJKLMNOP")
 """Secrets that a careless workflow posts: redacted before anything is stored."""
-MANY_RUNS: Final = 350
 DISPATCHES: Final = "/repos/*/dispatches"
 SIGN_IN_CALL: Final = "/login/oauth/access_token"
 TOKEN_CALLS: Final = "/app/installations/*/access_tokens"
@@ -37,6 +36,7 @@ class EventfulRun:
     sandbox: GitHubSandbox
     http: aiohttp.ClientSession
     service_token: str
+    many_runs: int
     marker: str = field(default_factory=lambda: f"marker-{secrets.token_hex(16)}")
     handed_out: dict[str, str] = field(default_factory=dict)
     placed_secrets: list[str] = field(default_factory=list)
@@ -121,8 +121,8 @@ class EventfulRun:
     async def _many_runs_are_delivered(self) -> None:
         """Enough for a thousand lines of log."""
         before = len(CONSUMERS) * 2
-        await asyncio.gather(*(self.sandbox.run_workflow(PROVIDER, WORKFLOW) for _ in range(MANY_RUNS)))
-        expected = before + len(CONSUMERS) * MANY_RUNS
+        await asyncio.gather(*(self.sandbox.run_workflow(PROVIDER, WORKFLOW) for _ in range(self.many_runs)))
+        expected = before + len(CONSUMERS) * self.many_runs
         assert await self.sandbox.wait_for_dispatches(expected, timeout_s=2 * ARRIVES_WITHIN_S)
 
     async def _post_message(self, run_id: int, payload: Mapping[str, str]) -> None:

@@ -3,16 +3,14 @@
 import base64
 import binascii
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from tests.e2e.run_stores import RunStore
 from tests.e2e.secret_scan import SHORTEST_BYTES
-from zekt_common.adapters.embedded import open_backend
 from zekt_common.clock import utc_now
 from zekt_common.errors import KeyDestroyed
 from zekt_identity.key_ring import KeyRing
@@ -29,17 +27,17 @@ def own_files(data_dir: Path) -> list[Path]:
     return sorted({path for pattern in OWN_FILES for path in data_dir.glob(pattern)})
 
 
-async def kept_secrets(data_dir: Path) -> dict[str, bytes]:
-    """Return what the data directory keeps: its files of secrets, data keys, and the keys of sessions."""
+async def kept_secrets(data_dir: Path, store: RunStore) -> dict[str, bytes]:
+    """Return what the suite keeps: the data directory's files of secrets, data keys, and the keys of sessions."""
     found = {f"{path.name} {number}": part for path in own_files(data_dir) for number, part in enumerate(_parts(path))}
-    async with open_backend(data_dir, "identity") as backend:
-        for account_id in _accounts(data_dir):
+    async with store.open("identity") as backend:
+        for account_id in store.accounts():
             try:
                 found[f"data key {account_id}"] = (await backend.keys.data_key(account_id)).secret
             except KeyDestroyed:
                 continue
         key = await KeyRing(backend.views, Sealer(backend.keys)).signing_key(utc_now())
-    return found | {"session key": key.private.private_bytes_raw()}
+    return found | {"session key": key.private.private_bytes_raw()} | store.secrets()
 
 
 def given_secrets(sandbox: GitHubSandbox) -> dict[str, bytes]:
@@ -80,8 +78,3 @@ def _pem(name: str, pem: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"{name}, line {number}", line
     key = load_pem_private_key(pem, password=None)
     yield name, key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())[-256:]
-
-
-def _accounts(data_dir: Path) -> list[int]:
-    with closing(sqlite3.connect(f"file:{data_dir / 'keys.db'}?mode=ro", uri=True)) as database:
-        return [account_id for (account_id,) in database.execute("SELECT account_id FROM data_keys")]

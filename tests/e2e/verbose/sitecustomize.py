@@ -5,7 +5,7 @@ import logging
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-LIBRARIES = ("aiohttp", "asyncio", "gidgethub", "opentelemetry", "requests", "urllib3", "zekt")
+LIBRARIES = ("aiohttp", "asyncio", "azure", "gidgethub", "msal", "opentelemetry", "requests", "urllib3", "zekt")
 
 _filtering = structlog.make_filtering_bound_logger
 
