@@ -1,5 +1,6 @@
 """The suite in one process, with two people who each have repositories, and an operator who is a person too."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ import msgspec
 from tests.e2e.people import session_of
 from tests.e2e.suite import free_port
 from zekt_cli.hosting.suite import build
+from zekt_common.auth.authorisation_log import CallerRefused
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.envelope import Event
 from zekt_common.kit.host import Hosted, serving
 from zekt_common.kit.service import Route, Service
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
+from zekt_identity.audit import AccessRefused
 from zekt_sandbox import GitHubSandbox
 
 ADA, BOB, SRE = 900_001, 900_002, 900_003
 MASTER_KEY = b"m" * 32
+PATTERN = re.compile(r":\\d\{1,18\}")
 PEOPLE = {"ada": ADA, "bob": BOB, "sre": SRE}
 
 
@@ -57,6 +61,17 @@ class Peopled:
         path = f"/api/operations/{service}/events?limit=1000&type={kind.TYPE}"
         _, page = await self.call("operator.token", "GET", path)
         return [event["data"] for event in page["events"]]
+
+    async def refusals(self) -> set[tuple[str, str, str]]:
+        """Who was refused, at which route, and the code, as it was noted in any service."""
+        noted = [one for service in self.services for one in await self.noted(service.name, CallerRefused)]
+        noted += await self.noted("identity", AccessRefused)
+        return {(one["actor"], PATTERN.sub("", one["route"]), one["error"]) for one in noted}
+
+
+def name_of(route: Route) -> str:
+    """Return what a route is called, without what its path says of the form of a number."""
+    return f"{route.method} {PATTERN.sub('', route.path)}"
 
 
 @asynccontextmanager

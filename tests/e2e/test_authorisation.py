@@ -7,7 +7,7 @@ import pytest
 
 from services.identity.tests.conftest import until
 from tests.e2e.people import catalog_of
-from tests.e2e.peopled import ADA, PEOPLE, Peopled
+from tests.e2e.peopled import ADA, PEOPLE, Peopled, name_of
 from zekt_common.auth.authorisation_log import ActionOrdered, CallerRefused
 from zekt_common.auth.requirements import Operator, OperatorOrOwner, Public, ServiceRole, SigningIn
 from zekt_common.kit.service import Route
@@ -30,7 +30,8 @@ def path_of(route: Route) -> str:
     return path.replace("{", "").replace("}", "")
 
 
-async def test_without_a_credential_nothing_opens_but_what_says_so(peopled: Peopled) -> None:
+async def test_without_a_credential_nothing_opens_but_what_says_so_and_that_is_noted(peopled: Peopled) -> None:
+    refused = set()
     for route in peopled.routes:
         if route.internal or isinstance(route.requires, Public):
             continue
@@ -38,8 +39,11 @@ async def test_without_a_credential_nothing_opens_but_what_says_so(peopled: Peop
         if isinstance(route.requires, SigningIn):
             assert status in (200, 303, 400, 403), route.path
         else:
-            assert status in (400, 401, 403), f"{route.method} {route.path}: {status}"
+            assert status == 401, f"{route.method} {route.path}: {status}"
             assert set(body) <= {"error", "detail"}
+            refused.add(name_of(route))
+    assert len(refused) > 40
+    assert refused <= {route for actor, route, _ in await peopled.refusals() if actor == "unknown"}
 
 
 async def test_a_person_is_no_operator_anywhere_and_that_is_noted(peopled: Peopled) -> None:
@@ -152,3 +156,4 @@ async def test_a_service_token_is_for_the_internal_port_and_opens_nothing_else(p
             headers = {"Authorization": f"Bearer {peopled.tokens[who]}"}
             async with peopled.http.post(peopled.hosted.internal_url + route.path, json={}, headers=headers) as answer:
                 assert answer.status == 401
+        assert ("unknown", name_of(route), "token_refused") in await peopled.refusals()

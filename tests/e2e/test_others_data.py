@@ -10,12 +10,9 @@ import pytest
 from tests.e2e.catalogs import WORKFLOW
 from tests.e2e.messages import ARRIVES_WITHIN_S, payload_of
 from tests.e2e.people import catalog_of, session_of
-from tests.e2e.peopled import ADA, BOB, MASTER_KEY, Peopled
-from zekt_common.auth.authorisation_log import CallerRefused
+from tests.e2e.peopled import ADA, BOB, MASTER_KEY, Peopled, name_of
 from zekt_common.auth.requirements import Operator, Public, ServiceRole
 from zekt_common.auth.webhook_secrets import repository_secret
-from zekt_common.kit.service import Route
-from zekt_identity.audit import AccessRefused
 from zekt_sandbox import GitHubSandbox, Hook, webhook_headers, workflow_run_payload
 
 ELSEWHERE: Final = (Operator, ServiceRole, Public)
@@ -32,8 +29,6 @@ NAMES_NOBODY: Final = {
 ENDS_OWN: Final = ("POST /auth/logout", "DELETE /api/account/sessions", "DELETE /api/account")
 SIGNING_IN: Final = {"GET /auth/login", "GET /auth/callback", "POST /auth/device", "POST /auth/device/poll"}
 """Nobody is known there yet; what a stolen state, code or device code is worth is tried in identity's own tests."""
-PATTERN: Final = re.compile(r":\\d\{1,18\}")
-"""What a route's path says of the form of a number."""
 BOBS: Final = re.compile(rf"{BOB}|bob")
 
 
@@ -149,17 +144,6 @@ async def things(peopled: Peopled, sandbox: GitHubSandbox) -> Things:
     return bobs
 
 
-def name_of(route: Route) -> str:
-    return f"{route.method} {PATTERN.sub('', route.path)}"
-
-
-async def refusals(peopled: Peopled) -> set[tuple[str, str, str]]:
-    """Who was refused, at which route, and the code, in every service."""
-    noted = [one for service in peopled.services for one in await peopled.noted(service.name, CallerRefused)]
-    noted += await peopled.noted("identity", AccessRefused)
-    return {(one["actor"], PATTERN.sub("", one["route"]), one["error"]) for one in noted}
-
-
 async def test_every_route_is_asked_for_anothers_data_here_or_elsewhere(things: Things) -> None:
     asked = {name_of(route) for route in things.peopled.routes if not isinstance(route.requires, ELSEWHERE)}
     assert asked == {*things.requests(), *NAMES_NOBODY, *ENDS_OWN, *SIGNING_IN}
@@ -169,11 +153,11 @@ async def test_what_is_anothers_is_refused_without_a_word_and_noted(things: Thin
     peopled = things.peopled
     for name, asked in things.requests().items():
         method = name.partition(" ")[0]
-        before = await refusals(peopled)
+        before = await peopled.refusals()
         status, body = await peopled.call(asked.ada, method, asked.path, asked.body, **asked.headers.get("ada", {}))
         assert status == asked.refused[0], (name, body)
         assert not BOBS.search(json.dumps(body)), name
-        assert await refusals(peopled) - before == {(asked.actor, name, asked.refused[1])}, name
+        assert await peopled.refusals() - before == {(asked.actor, name, asked.refused[1])}, name
 
 
 async def test_the_same_requests_are_good_for_whose_it_is(things: Things) -> None:
