@@ -266,10 +266,13 @@ async def test_a_flood_of_refusals_is_cut_short(tmp_path: Path) -> None:
         log = AuthorisationLog("stage", lambda: backend.store, clock=lambda: now)
         for network in range(REFUSALS_PER_MINUTE + 50):
             await log.refused(actor="unknown", origin=f"net {network}", route="POST /operate", error="token_refused")
+        await log.refused(actor=str(BOB), origin="net 1", route="POST /operate", error="role_missing")
         [feed] = await backend.store.feeds()
         stored = (await backend.store.read_feed(feed)).events
-    assert len(stored) == REFUSALS_PER_MINUTE + 1
-    assert msgspec.json.decode(stored[-1].data, type=CallerRefused).origin == "elsewhere"
+    assert len(stored) == REFUSALS_PER_MINUTE + 2
+    cut, last = (msgspec.json.decode(event.data, type=CallerRefused) for event in stored[-2:])
+    assert (cut.actor, cut.origin) == ("unknown", "elsewhere")
+    assert (last.actor, last.origin) == (str(BOB), "net 1"), "who is known is counted apart"
 
 
 async def test_machines_that_are_turned_away_are_noted_by_a_stable_code(guarded: Guarded) -> None:

@@ -135,7 +135,8 @@ async def test_a_flood_of_refusals_does_not_fill_the_disk(tmp_path: Path) -> Non
         auditor = Auditor(Ledger(backend.store, projector), clock=MovableClock())
         for number in range(REFUSALS_PER_MINUTE + 20):
             await auditor.refused(route="GET /x", error="token_refused", origin=f"{number}")
+        await auditor.refused(route="GET /x", error="not_found", origin="their own", actor="4242", account_id=4_242)
         [feed] = await backend.store.feeds()
         stored = (await backend.store.read_feed(feed)).events
     origins = [msgspec.json.decode(event.data, type=AccessRefused).origin for event in stored]
-    assert origins == [*(str(number) for number in range(REFUSALS_PER_MINUTE)), "elsewhere"]
+    assert origins == [*(str(number) for number in range(REFUSALS_PER_MINUTE)), "elsewhere", "their own"]

@@ -14,6 +14,17 @@ SHIELD = {
     "algorithm": "RSA-OAEP",
     "version": "1.0",
 }
+DISHONEST: list[dict[str, Any]] = [
+    {"audience": "api://other"},
+    {"expires_in_s": -120},
+    {"claims": {"iss": "https://evil.example"}},
+    {"without": ["repository_id"]},
+    {"forgery": "none"},
+    {"forgery": "hs256"},
+    {"forgery": "foreign_key"},
+    {"forgery": "unknown_kid"},
+]
+"""How a token is made that is not to be believed."""
 
 
 def refused(answer: Answer, status: int, words: str) -> None:

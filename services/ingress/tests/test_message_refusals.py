@@ -16,7 +16,7 @@ from .conftest import (
     message_of,
     provider,
 )
-from .message_checks import SHIELD, TOKEN, refused
+from .message_checks import DISHONEST, SHIELD, TOKEN, refused
 
 
 async def test_a_chunked_body_is_bounded_too(running: Running, run_id: int) -> None:
@@ -80,16 +80,7 @@ async def test_a_step_of_an_orchestration_is_said_not_to_be_possible(running: Ru
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_token_that_is_not_to_be_believed_is_401(running: Running, run_id: int) -> None:
-    dishonest: list[dict[str, Any]] = [
-        {"audience": "api://other"},
-        {"expires_in_s": -120},
-        {"claims": {"iss": "https://evil.example"}},
-        {"without": ["repository_id"]},
-        {"forgery": "none"},
-        {"forgery": "hs256"},
-        {"forgery": "foreign_key"},
-    ]
-    tokens = [running.sandbox.mint_oidc_token(run_id, **options) for options in dishonest]
+    tokens = [running.sandbox.mint_oidc_token(run_id, **options) for options in DISHONEST]
     for authorization in (*(f"Bearer {token}" for token in tokens), "", "Bearer", "Bearer x", "Bearer ä", "Basic YTpi"):
         answer = await running.message(run_id, Authorization=authorization)
         refused(answer, 401, "")

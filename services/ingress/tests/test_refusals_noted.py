@@ -7,17 +7,7 @@ import pytest
 from zekt_common.auth.webhook_secrets import repository_secret
 
 from .conftest import MASTER_KEY, REPOSITORY_ID, Running, Sender
-
-DISHONEST: list[dict[str, Any]] = [
-    {"audience": "api://other"},
-    {"expires_in_s": -120},
-    {"claims": {"iss": "https://evil.example"}},
-    {"without": ["repository_id"]},
-    {"forgery": "none"},
-    {"forgery": "hs256"},
-    {"forgery": "foreign_key"},
-    {"forgery": "unknown_kid"},
-]
+from .message_checks import DISHONEST
 
 
 @pytest.mark.parametrize("options", DISHONEST, ids=str)

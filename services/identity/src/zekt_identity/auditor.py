@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -30,7 +30,8 @@ class Auditor:
         self._ledger = ledger
         self._clock = clock
         self._noted: OrderedDict[str, asyncio.Task[bool]] = OrderedDict()
-        self._refusals = (audit.minute_of(clock()), 0)
+        self._minute = audit.minute_of(clock())
+        self._refusals: Counter[bool] = Counter()
 
     async def token_given(  # noqa: PLR0913 - who, what for, which token, to what
         self,
@@ -69,20 +70,25 @@ class Auditor:
     async def refused(
         self, *, route: str, error: str, origin: str, actor: str = UNKNOWN, account_id: int = audit.NOBODY
     ) -> None:
-        """Note a refusal, once a minute for each route, code, caller and network; a flood from many is cut short."""
+        """Note a refusal, once a minute for each route, code, caller and network; a flood from many is cut short.
+
+        Whoever is known is counted apart, so that a flood from nobody hides nothing of what they tried.
+        """
         minute = audit.minute_of(self._clock())
         stream = audit.stream_of("refused", route, error, origin, actor, account_id, minute)
-        if stream not in self._noted and self._is_flooded(minute):
+        is_known = account_id != audit.NOBODY or actor != UNKNOWN
+        if stream not in self._noted and self._is_flooded(minute, is_known=is_known):
             route, origin, actor, account_id = "", _OVERFLOW, UNKNOWN, audit.NOBODY
             stream = audit.stream_of("refused", error, origin, minute)
         event = AccessRefused(account_id=account_id, actor=actor, origin=origin, at=minute, route=route, error=error)
         await self._once(stream, event)
 
-    def _is_flooded(self, minute: datetime) -> bool:
+    def _is_flooded(self, minute: datetime, *, is_known: bool) -> bool:
         """Count the different refusals of this minute."""
-        counted, refusals = self._refusals
-        self._refusals = (minute, refusals + 1 if counted == minute else 1)
-        return self._refusals[1] > REFUSALS_PER_MINUTE
+        if minute != self._minute:
+            self._minute, self._refusals = minute, Counter()
+        self._refusals[is_known] += 1
+        return self._refusals[is_known] > REFUSALS_PER_MINUTE
 
     def _is_noted(self, stream: str) -> bool:
         """Return whether it is stored, as far as is remembered."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Final
@@ -48,7 +49,10 @@ ACCESS_SCHEMAS: Final = Schemas([ActionOrdered, CallerRefused])
 
 
 class AuthorisationLog:
-    """Of one service, in its own store. Equal refusals of a minute are one event; a flood of others is cut short."""
+    """Of one service, in its own store. Equal refusals of a minute are one event; a flood of others is cut short.
+
+    Whoever proved who they are is counted apart, so that a flood from nobody known hides nothing of what they tried.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class AuthorisationLog:
         self._clock = clock
         self._minute: datetime | None = None
         self._noted: set[str] = set()
+        self._counted: Counter[bool] = Counter()
         self._writing = asyncio.Lock()
 
     async def ordered(self, *, actor: str, origin: str, route: str) -> None:
@@ -72,20 +77,25 @@ class AuthorisationLog:
 
     async def refused(self, *, actor: str, origin: str, route: str, error: str) -> None:
         """Store who was refused what, once a minute."""
-        now = self._clock()
-        minute = now.replace(second=0, microsecond=0)
+        refused = CallerRefused(actor=actor, origin=origin, route=route, error=error, at=_minute_of(self._clock()))
         async with self._writing:
-            if minute != self._minute:
-                self._minute, self._noted = minute, set()
-            if len(self._noted) >= self._refusals_per_minute:
-                actor, origin, route = UNKNOWN, _OVERFLOW, ""
-            stream = _stream(actor, origin, route, error, minute)
+            if refused.at != self._minute:
+                self._minute, self._noted, self._counted = refused.at, set(), Counter()
+            event = self._cut_short(refused)
+            stream = _stream_of(event)
             if stream in self._noted:
                 return
-            event = CallerRefused(actor=actor, origin=origin, route=route, error=error, at=minute)
             with contextlib.suppress(StreamConflict):  # another replica has noted it
                 await self._append(stream, event)
             self._noted.add(stream)
+            self._counted[_is_known(event)] += 1
+
+    def _cut_short(self, refused: CallerRefused) -> CallerRefused:
+        """Return the refusal, or what stands for all others once too many were noted in this minute."""
+        is_full = self._counted[_is_known(refused)] >= self._refusals_per_minute
+        if not is_full or _stream_of(refused) in self._noted:
+            return refused
+        return CallerRefused(actor=UNKNOWN, origin=_OVERFLOW, route="", error=refused.error, at=refused.at)
 
     async def _append(self, stream: str, event: Event) -> None:
         around = current_span()
@@ -100,5 +110,14 @@ class AuthorisationLog:
         await self._store().append(stream, [noted], expected_version=0)
 
 
-def _stream(*facts: object) -> str:
+def _minute_of(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _is_known(refused: CallerRefused) -> bool:
+    return refused.actor != UNKNOWN
+
+
+def _stream_of(refused: CallerRefused) -> str:
+    facts = (refused.actor, refused.origin, refused.route, refused.error, refused.at)
     return f"access/{hashlib.sha256(repr(facts).encode()).hexdigest()[:40]}"
