@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zekt_common.auth import authorisation_guard
 from zekt_ingress import webhook_door
 
 from .conftest import Running, Sender
@@ -22,6 +23,19 @@ def hanging(file: Path) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
+
+
+async def test_who_is_turned_away_while_nothing_can_be_noted_waits_no_longer_either(
+    running: Running, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = sender.hook("not the secret", "integration", running.sandbox.app_id)
+    with hanging(running.data_dir / "ingress.db"):
+        monkeypatch.setattr(authorisation_guard, "NOTED_WITHIN_S", 0.05)
+        answer = await sender.send(SUSPENDED, forged, event="installation")
+    assert (answer.told, answer.headers["Retry-After"]) == ((503, "storage_slow"), "5")
+    monkeypatch.undo()
+    assert (await sender.send(SUSPENDED, forged, event="installation")).status == 401
+    assert await running.refusals() == {("unknown", "signature_refused")}
 
 
 @pytest.mark.parametrize("file", ["payloads.db", "ingress.db"])

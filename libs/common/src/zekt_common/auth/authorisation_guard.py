@@ -3,6 +3,7 @@
 What only a handler can see it verifies itself, and leaves who calls as the request's CALLER once that is proved.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -27,6 +28,8 @@ from zekt_common.kit.service import Handler, Route
 
 ORDERS_PER_S: Final = 1 / 6
 ORDERS_AT_ONCE: Final = 30
+NOTED_WITHIN_S: Final = 5.0
+AGAIN_AFTER_S: Final = 5
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _NOTED: Final[Mapping[type[Requirement], frozenset[int]]] = {
     Operator: frozenset({401, 403}),
@@ -88,12 +91,22 @@ def _noting(route: Route, log: AuthorisationLog | None) -> Route:
             return await route.handler(request)
         except Refusal as refusal:
             if refusal.status in noted:
-                caller = request.get(CALLER)
-                actor = UNKNOWN if caller is None else caller.actor
-                await log.refused(actor=actor, origin=origin_of(request), route=name, error=refusal.code)
+                await _note(log, request, name, refusal)
             raise
 
     return msgspec.structs.replace(route, handler=handle)
+
+
+async def _note(log: AuthorisationLog, request: web.Request, route: str, refusal: Refusal) -> None:
+    """Note the refusal, within bounds: while storage hangs, whoever knocks must not pile up before a shut door."""
+    caller = request.get(CALLER)
+    actor = UNKNOWN if caller is None else caller.actor
+    try:
+        async with asyncio.timeout(NOTED_WITHIN_S):
+            await log.refused(actor=actor, origin=origin_of(request), route=route, error=refusal.code)
+    except TimeoutError:
+        detail = "Nothing can be stored now, and nothing was done. Try again."
+        raise Refusal(503, "storage_slow", detail, headers={"Retry-After": str(AGAIN_AFTER_S)}) from None
 
 
 def _name(route: Route) -> str:
