@@ -111,7 +111,7 @@ def test_probes_ask_where_the_service_answers_them(case: str) -> None:
         assert asked == {
             "startupProbe": {"path": "/live", "port": "internal"},
             "livenessProbe": {"path": "/live", "port": "internal"},
-            "readinessProbe": {"path": "/ready", "port": "internal"},
+            "readinessProbe": {"path": "/accepting", "port": "internal"},
         }
 
 

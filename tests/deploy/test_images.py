@@ -1,4 +1,4 @@
-"""The Dockerfile keeps its rules, and the health check tells a ready service from one that is not."""
+"""The Dockerfile keeps its rules, and the health check tells a service that takes requests from one that does not."""
 
 import asyncio
 import re
@@ -52,7 +52,7 @@ def test_what_is_shipped_holds_no_build_tool(shipped: str) -> None:
 
 def test_an_image_says_how_healthy_its_service_is_and_where_it_comes_from() -> None:
     assert "HEALTHCHECK" in stage("service")
-    assert '"python", "/opt/zekt/ready.py"' in stage("service")
+    assert '"python", "/opt/zekt/accepting.py"' in stage("service")
     for label in ("licenses", "version", "revision"):
         assert f"org.opencontainers.image.{label}" in stage("runtime")
 
@@ -74,12 +74,12 @@ def test_a_service_in_its_image_is_started_by_the_module_that_exists(service: st
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-async def test_the_health_check_asks_the_service_whether_it_is_ready(status: int, code: int) -> None:
-    async def ready(_request: web.Request) -> web.Response:
+async def test_the_health_check_asks_the_service_whether_it_takes_requests(status: int, code: int) -> None:
+    async def accepting(_request: web.Request) -> web.Response:
         return web.json_response({"status": "stated"}, status=status)
 
     app = web.Application()
-    app.router.add_get("/ready", ready)
+    app.router.add_get("/accepting", accepting)
     async with TestServer(app) as server:
         checked = await _checked(server.port)
     assert checked.returncode == code
@@ -99,5 +99,5 @@ async def _checked(port: int | None) -> subprocess.CompletedProcess[str]:
 
 
 def _run_check(port: int | None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(Path(DOCKER / "ready.py"))]
+    command = [sys.executable, str(Path(DOCKER / "accepting.py"))]
     return subprocess.run(command, env={"ZEKT_PORT": str(port)}, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""`/ready` and webhooks while one of Azure's services is away or hangs, and after it has come back."""
+"""`/ready`, `/accepting` and webhooks while one of Azure's services is away or hangs, and after it has come back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.azure_account import AzureAccount
 from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
 from tests.e2e.engines import in_one_process, on_azure
-from tests.e2e.messages import ARRIVES_WITHIN_S
+from tests.e2e.messages import ARRIVES_WITHIN_S, payload_of, post_message
 from tests.e2e.suite import Suite, running_suite
 from tests.e2e.wire import Wire, wire_to
 from zekt_sandbox import GitHubSandbox
@@ -20,11 +20,11 @@ AWAY_S = 600
 LOOKS_EVERY_S = 0.1
 
 
-async def shows(suite: Suite, status: int, *reasons: str) -> None:
-    """Wait until the suite answers so, and with these reasons if it is not ready."""
+async def shows(suite: Suite, status: int, *reasons: str, probe: str = "/ready") -> None:
+    """Wait until the suite answers so, and with these reasons if something is away."""
     async with asyncio.timeout(ARRIVES_WITHIN_S):
         while True:
-            async with suite.http.get(f"{suite.url('ingress')}/ready") as answer:
+            async with suite.http.get(suite.url("ingress") + probe) as answer:
                 text = await answer.text()
                 if answer.status == status and all(reason in text for reason in reasons):
                     return
@@ -40,6 +40,7 @@ async def test_readiness_names_the_settings_of_what_is_away_and_returns_with_it(
     await suite.apply(catalog())
     await azure.cosmos("POST", "/outage", seconds=AWAY_S)
     await shows(suite, 503, "ZEKT_COSMOS_ENDPOINT")
+    await shows(suite, 503, "ZEKT_COSMOS_ENDPOINT", probe="/accepting")
     await azure.bus("POST", "/outage", seconds=AWAY_S)
     await shows(suite, 503, "ZEKT_COSMOS_ENDPOINT", "ZEKT_SERVICEBUS_CONNECTION")
     await azure.cosmos("DELETE", "")
@@ -64,14 +65,37 @@ async def with_blobs_over_a_wire(
 
 
 @pytest.mark.slow
+@in_one_process
+@on_azure
+async def test_while_service_bus_is_away_the_suite_is_unready_and_takes_in_what_it_delivers_afterwards(
+    suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount
+) -> None:
+    await suite.apply(catalog())
+    await azure.bus("POST", "/outage", seconds=AWAY_S)
+    await shows(suite, 503, "ZEKT_SERVICEBUS_CONNECTION")
+    await shows(suite, 200, probe="/accepting")
+    run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
+    await post_message(suite, sandbox, run.id, {"version": "1.2.3"})
+    [webhook] = await sandbox.complete_run(run.id)
+    assert webhook.status_code == 202
+    assert not sandbox.dispatches()
+    await azure.bus("DELETE", "/outage")
+    await shows(suite, 200)
+    assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
+    assert {payload_of(each.body)["zekt"]["correlationId"] for each in sandbox.dispatches()} == {str(run.id)}
+
+
+@pytest.mark.slow
 async def test_readiness_names_blob_storage_while_it_is_away_and_returns_with_it(
     azure: AzureAccount, sandbox: GitHubSandbox, tmp_path: Path
 ) -> None:
     async with with_blobs_over_a_wire(azure, sandbox, tmp_path) as (suite, wire):
         await wire.cut()
         await shows(suite, 503, "ZEKT_BLOB_CONNECTION")
+        await shows(suite, 503, "ZEKT_BLOB_CONNECTION", probe="/accepting")
         await wire.mend()
         await shows(suite, 200)
+        await shows(suite, 200, probe="/accepting")
         await sandbox.run_workflow(PROVIDER, WORKFLOW)
         assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
 

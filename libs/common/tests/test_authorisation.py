@@ -124,6 +124,7 @@ def _service(guarded: list[Guarded], backend: Backend) -> Service:
         routes=routes,
         lifespan=lifespan,
         drain=nothing_to_drain,
+        accepting=checks,
         checks=checks,
         store=lambda: backend.store,
     )

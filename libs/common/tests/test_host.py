@@ -30,6 +30,7 @@ class Stage:
     """A service whose life the tests watch and steer."""
 
     checks: list[Check] = field(default_factory=lambda: [Check(name="open", ok=True)])
+    other_checks: list[Check] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
@@ -38,7 +39,14 @@ class Stage:
     drain_takes_s: float = 0.0
 
     def service(self, *routes: Route) -> Service:
-        return Service(name="stage", routes=routes, lifespan=self._lifespan, drain=self._drain, checks=self._report)
+        return Service(
+            name="stage",
+            routes=routes,
+            lifespan=self._lifespan,
+            drain=self._drain,
+            accepting=self._report,
+            checks=self._report_others,
+        )
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -54,6 +62,9 @@ class Stage:
 
     async def _report(self) -> Sequence[Check]:
         return self.checks
+
+    async def _report_others(self) -> Sequence[Check]:
+        return self.other_checks
 
     async def answer_later(self, _request: web.Request) -> web.Response:
         self.entered.set()
@@ -121,6 +132,40 @@ async def test_a_failing_check_makes_the_process_unready(
         assert (status, body["status"], body["checks"][0]["detail"]) == (503, "unready", "Start the store.")
 
 
+async def test_what_the_doors_do_not_need_makes_the_process_unready_and_still_accepting(
+    stage: Stage, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    stage.other_checks = [Check(name="bus", ok=False, detail="The bus is away.")]
+    async with serving([stage.service()], settings(tmp_path)) as hosted:
+        for url in (hosted.url, hosted.internal_url):
+            async with http.get(f"{url}/ready") as response:
+                status, body = await answer_of(response)
+                assert (status, [check["name"] for check in body["checks"]]) == (503, ["stage.open", "stage.bus"])
+            async with http.get(f"{url}/accepting") as response:
+                status, body = await answer_of(response)
+                assert (status, body["status"]) == (200, "accepting")
+                assert [check["name"] for check in body["checks"]] == ["stage.open"]
+
+
+async def test_what_the_doors_need_makes_the_process_refusing(
+    stage: Stage, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    stage.checks = [Check(name="open", ok=False, detail="Start the store.")]
+    async with (
+        serving([stage.service()], settings(tmp_path)) as hosted,
+        http.get(f"{hosted.url}/accepting") as response,
+    ):
+        assert response.headers["Retry-After"] == "2"
+        status, body = await answer_of(response)
+        assert (status, body["status"], body["checks"][0]["detail"]) == (503, "refusing", "Start the store.")
+
+
+async def test_a_process_that_ends_accepts_nothing_more(stage: Stage, tmp_path: Path) -> None:
+    async with serving([stage.service()], settings(tmp_path)) as hosted:
+        assert (await hosted.acceptance()).status == "accepting"
+    assert (await hosted.acceptance()).status == "refusing"
+
+
 async def test_checks_that_break_make_the_process_unready(stage: Stage, tmp_path: Path) -> None:
     async def broken() -> Sequence[Check]:
         raise ValueError("secret")
@@ -146,6 +191,8 @@ async def test_while_resources_open_it_is_live_and_says_starting(
     async with http.get(f"{url}/live") as response:
         assert response.status == 200
     async with http.get(f"{url}/ready") as response:
+        assert await answer_of(response) == (503, {"status": "starting", "checks": []})
+    async with http.get(f"{url}/accepting") as response:
         assert await answer_of(response) == (503, {"status": "starting", "checks": []})
     async with http.post(f"{url}/here", data=b"x") as response:
         assert (await answer_of(response))[1]["error"] == "starting"

@@ -76,7 +76,9 @@ async def operated(parts: Operated, data_dir: Path) -> AsyncIterator[Operator]:
         return []
 
     routes = operations_routes("router", lambda: parts)
-    service = Service(name="router", routes=routes, lifespan=lifespan, drain=nothing_to_drain, checks=checks)
+    service = Service(
+        name="router", routes=routes, lifespan=lifespan, drain=nothing_to_drain, accepting=checks, checks=checks
+    )
     settings = HostSettings(port=0, internal_port=0, data_dir=data_dir)
     async with serving([service], settings) as hosted, aiohttp.ClientSession() as http:
         yield Operator(http, hosted.url, ensure_operator_token(data_dir))

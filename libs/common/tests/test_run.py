@@ -56,11 +56,14 @@ def build(settings):
         if settings.mode == "stuck":
             await asyncio.sleep(3600)
 
-    async def checks():
+    async def accepting():
         return [Check(name="open", ok=True)]
 
+    async def checks():
+        return []
+
     route = Route(method="GET", path="/slow", handler=slow, requires=Public())
-    return Service(name="trial", routes=[route], lifespan=lifespan, drain=drain, checks=checks)
+    return Service(name="trial", routes=[route], lifespan=lifespan, drain=drain, accepting=accepting, checks=checks)
 
 sys.exit(run(read, build))
 """

@@ -13,7 +13,7 @@ from libs.common.tests.cosmos.account import open_provisioned
 from zekt_common.adapters.azure_backend import open_azure_backend
 from zekt_common.adapters.azure_readiness import AzureReadiness
 from zekt_common.adapters.azure_settings import AzureSettings
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.cosmos_topology import KEYS
@@ -67,6 +67,11 @@ async def opened(azure: Azure, **changes: str) -> AsyncIterator[Backend]:
         yield backend
 
 
+async def trouble(backend: Backend, *parts: Part) -> str:
+    """What these parts cannot use, all of them unless some are named; empty if they can use everything."""
+    return "; ".join(check.detail for check in await backend.checks(*(parts or Part)) if not check.ok)
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(RECOVERS_WITHIN_S):
         while not await condition():  # noqa: ASYNC110 - asked for, not announced
@@ -85,7 +90,7 @@ async def test_every_port_works_on_azure(azure: Azure) -> None:
         assert message.message_id == event.id
         assert await backend.payloads.get(7, ref.sha256) == b"body"
         async with backend.leases.hold("test"):
-            assert (await backend.check()).ok
+            assert await trouble(backend) == ""
 
 
 async def test_the_services_of_a_process_share_one_client_of_each_kind(azure: Azure) -> None:
@@ -94,7 +99,7 @@ async def test_the_services_of_a_process_share_one_client_of_each_kind(azure: Az
         async with opened(azure) as other:
             assert other.bus is one.bus
             await until(lambda: _is(azure.bus.connection_count == connections))
-        assert (await one.check()).ok
+        assert await trouble(one) == ""
 
 
 async def _is(value: bool) -> bool:  # noqa: FBT001 - a condition
@@ -116,8 +121,8 @@ async def test_data_keys_in_an_account_of_their_own_are_asked_for_there(azure: A
             )
 
 
-async def _says(backend: Backend, trouble: str) -> bool:
-    return (await backend.check()).detail.startswith(trouble)
+async def _says(backend: Backend, said: str) -> bool:
+    return said in await trouble(backend)
 
 
 @pytest.mark.parametrize(
@@ -166,14 +171,14 @@ async def test_an_outage_of_service_bus_shows_and_passes(azure: Azure) -> None:
 
         async def is_told() -> bool:
             await receiver.receive(1, timeout_s=0.1)
-            check = await backend.check()
-            return not check.ok and "ZEKT_SERVICEBUS_CONNECTION" in check.detail
+            return "ZEKT_SERVICEBUS_CONNECTION" in await trouble(backend, Part.BUS)
 
         async def is_well() -> bool:
             await receiver.receive(1, timeout_s=0.1)
-            return (await backend.check()).ok
+            return await trouble(backend) == ""
 
         await until(is_told)
+        assert await trouble(backend, Part.DATABASE, Part.PAYLOADS, Part.KEYS) == ""
         await azure.bus.end_outage()
         await until(is_well)
 
@@ -183,13 +188,14 @@ async def test_an_outage_of_cosmos_shows_and_passes(azure: Azure) -> None:
         fault = azure.cosmos.faults.add("error", status=503, count=None)
 
         async def is_told() -> bool:
-            check = await backend.check()
-            return not check.ok and "ZEKT_COSMOS_ENDPOINT" in check.detail
+            return "ZEKT_COSMOS_ENDPOINT" in await trouble(backend, Part.DATABASE)
 
         async def is_well() -> bool:
-            return (await backend.check()).ok
+            return await trouble(backend) == ""
 
         await until(is_told)
+        assert "ZEKT_COSMOS_ENDPOINT" in await trouble(backend, Part.KEYS)
+        assert await trouble(backend, Part.BUS, Part.PAYLOADS) == ""
         azure.cosmos.faults.active.remove(fault)
         await until(is_well)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.actions_oidc import ActionsTokenVerifier
 from zekt_common.auth.service_access import service_tokens
@@ -73,13 +73,17 @@ class _Dispatcher:
         """Take nothing new; attempts under way get their outcome stored, or are found open by the timers."""
         await asyncio.gather(self._consumer.drain(), self._installations.drain(), self._sweeper.drain())
 
-    async def checks(self) -> Sequence[Check]:
-        """Return whether consumers and operators would see everything that is stored."""
+    async def accepting(self) -> Sequence[Check]:
+        """Return whether consumers can fetch payloads and confirm, and would see everything that is stored."""
         caught_up = self._projector.caught_up.is_set()
         views = Check(name="views", ok=caught_up, detail="" if caught_up else "reading its own events; wait a moment")
+        return [views, *await self._backend.checks(Part.DATABASE, Part.PAYLOADS, Part.KEYS)]
+
+    async def checks(self) -> Sequence[Check]:
+        """Return whether deliveries are asked for and go out."""
         heard = self._installations.caught_up.is_set()
         standing = Check(name="installations", ok=heard, detail="" if heard else "reading identity's messages")
-        return [views, standing, await self._backend.check()]
+        return [standing, *await self._backend.checks(Part.BUS)]
 
     def _build(self, backend: Backend, http: aiohttp.ClientSession) -> None:
         settings, clock = self._settings, self._clock
@@ -168,6 +172,7 @@ def build_service(settings: DispatcherSettings, *, clock: Clock = utc_now) -> Se
         ],
         lifespan=dispatcher.lifespan,
         drain=dispatcher.drain,
+        accepting=dispatcher.accepting,
         checks=dispatcher.checks,
         store=lambda: dispatcher.operated.store,
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.service_access import open_verifier
 from zekt_common.auth.service_verifier import ServiceTokenVerifier
@@ -115,10 +115,15 @@ class _Identity:
         """Take up no more webhooks and erasures; look-ups under way end with their requests."""
         await asyncio.gather(self._consumer.drain(), self._sweeper.drain())
 
-    async def checks(self) -> Sequence[Check]:
+    async def accepting(self) -> Sequence[Check]:
+        """Return whether people can sign in and services look tokens up."""
         caught_up = self._projector.caught_up.is_set()
         views = Check(name="views", ok=caught_up, detail="" if caught_up else "Still projecting stored events.")
-        return [self._watch.check(), views, await self._backend.check()]
+        return [self._watch.check(), views, *await self._backend.checks(Part.DATABASE, Part.KEYS)]
+
+    async def checks(self) -> Sequence[Check]:
+        """Return whether it hears of the App's webhooks, and the others of what they change."""
+        return await self._backend.checks(Part.BUS, Part.PAYLOADS)
 
     def _compose(self, backend: Backend, http: aiohttp.ClientSession, callers: ServiceTokenVerifier) -> None:
         self._projector = Projector(backend.store, backend.views, name=NAME, project=project, clock=self._clock)
@@ -247,6 +252,7 @@ def build_service(
         routes=[*audited(routes, lambda: identity.auditor), *operators],
         lifespan=identity.lifespan,
         drain=identity.drain,
+        accepting=identity.accepting,
         checks=identity.checks,
         store=lambda: identity.operated.store,
     )

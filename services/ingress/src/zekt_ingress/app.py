@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.actions_oidc import ActionsTokenVerifier
 from zekt_common.clock import Clock, utc_now
@@ -65,13 +65,18 @@ class _Ingress:
         """Stop taking catalog changes; what was stored and not published yet is published after the next start."""
         await self.consumer.drain()
 
-    async def checks(self) -> Sequence[Check]:
+    async def accepting(self) -> Sequence[Check]:
+        """Return whether what comes in can be stored, and whether it is known from whom messages are taken."""
         caught_up = self.consumer.caught_up.is_set()
         return [
             Check(name="catalog", ok=caught_up, detail="" if caught_up else "Still reading the router's messages."),
-            await self.backend.check(),
+            *await self.backend.checks(Part.DATABASE, Part.PAYLOADS, Part.KEYS),
             await _store_check(self.backend.views),
         ]
+
+    async def checks(self) -> Sequence[Check]:
+        """Return whether the others hear of it: without the bus it is stored, and published when the bus is back."""
+        return await self.backend.checks(Part.BUS)
 
     def _compose(self, backend: Backend, http: aiohttp.ClientSession) -> Relay:
         settings, view = self._settings, CatalogView(backend.views)
@@ -109,6 +114,7 @@ def build_service(settings: IngressSettings, *, clock: Clock = utc_now) -> Servi
         routes=routes(lambda: ingress.doors),
         lifespan=ingress.lifespan,
         drain=ingress.drain,
+        accepting=ingress.accepting,
         checks=ingress.checks,
         store=lambda: ingress.backend.store,
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.service_access import service_tokens
 from zekt_common.clock import Clock, utc_now
@@ -80,12 +80,19 @@ class _Router:
         """Take up no more messages and close no more windows; finish those in hand."""
         await asyncio.gather(self.consumer.drain(), self._identity.drain(), self.sweeper.drain())
 
-    async def checks(self) -> Sequence[Check]:
+    async def accepting(self) -> Sequence[Check]:
+        """Return whether catalogs can be applied and shown."""
         return [
-            _check("messages", self.consumer.caught_up, "Still working off ingress's messages."),
             _check("accounts", self._identity.caught_up, "Still reading identity's messages."),
             _check("views", self.projector.caught_up, "Still projecting stored events."),
-            await self.backend.check(),
+            *await self.backend.checks(Part.DATABASE),
+        ]
+
+    async def checks(self) -> Sequence[Check]:
+        """Return whether runs are routed."""
+        return [
+            _check("messages", self.consumer.caught_up, "Still working off ingress's messages."),
+            *await self.backend.checks(Part.BUS, Part.PAYLOADS, Part.KEYS),
         ]
 
     def _compose_loops(self, backend: Backend, horizon: Horizon, catalogs: Catalogs) -> None:
@@ -162,6 +169,7 @@ def build_service(settings: RouterSettings, *, clock: Clock = utc_now) -> Servic
         routes=routes(lambda: router.doors),
         lifespan=router.lifespan,
         drain=router.drain,
+        accepting=router.accepting,
         checks=router.checks,
         store=lambda: router.backend.store,
     )

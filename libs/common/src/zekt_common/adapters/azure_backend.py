@@ -4,15 +4,15 @@ A process has one client for each of the three, however many services it hosts.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from zekt_common.adapters.azure_connections import AzureConnections, connections
-from zekt_common.adapters.azure_readiness import AzureReadiness
+from zekt_common.adapters.azure_readiness import AzureReadiness, check_usable
 from zekt_common.adapters.azure_settings import COSMOS_DATABASE, COSMOS_ENDPOINT, AzureSettings
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.blob_container import BlobContainer
 from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.cosmos_client import CosmosDatabase, open_cosmos
@@ -63,14 +63,14 @@ async def open_azure_backend(
         shared((settings, clock), lambda: _open_clients(settings, clock)) as clients,
         open_master_key(master_key) as master,
     ):
-        backend, readiness = _compose(clients, master, service, clock)
+        backend, parts = _compose(clients, master, service, clock)
         await asyncio.gather(
             clients.bus.open(_published_by(service)),
             *(_check_subscription(clients.connections.servicebus, each) for each in _consumed_by(service)),
             *(_check_container(clients.database, name) for name in (events_of(service), views_of(service))),
             _check_container(clients.keys, KEYS),
         )
-        await readiness.check()
+        await check_usable(parts.values())
         yield backend
 
 
@@ -87,21 +87,23 @@ async def _open_clients(settings: AzureSettings, clock: Clock) -> AsyncIterator[
         )
 
 
-def _compose(clients: _Clients, master: MasterKey, service: str, clock: Clock) -> tuple[Backend, AzureReadiness]:
+def _compose(
+    clients: _Clients, master: MasterKey, service: str, clock: Clock
+) -> tuple[Backend, Mapping[Part, AzureReadiness]]:
     database = clients.database
     views = CosmosViews(database.container(views_of(service)))
     key_records = CosmosKeyRecords(clients.keys.container(KEYS))
     keys = WrappedKeys(key_records, master)
     payloads = BlobPayloads(clients.blobs, keys, clock=clock)
-    readiness = AzureReadiness(
-        {
-            clients.keys.setting: lambda: key_records.find(NO_ACCOUNT),  # unless the next line asks that account
-            COSMOS_ENDPOINT: lambda: views.get(*PROBE),
-            clients.connections.servicebus.setting: lambda: _check_bus(clients.bus, service),
-            clients.connections.blob.setting: clients.blobs.check,
-            MASTER_KEY: master.check,
-        }
-    )
+    ways = clients.connections
+    parts = {
+        Part.DATABASE: AzureReadiness({COSMOS_ENDPOINT: lambda: views.get(*PROBE)}),
+        Part.BUS: AzureReadiness({ways.servicebus.setting: lambda: _check_bus(clients.bus, service)}),
+        Part.PAYLOADS: AzureReadiness({ways.blob.setting: clients.blobs.check}),
+        Part.KEYS: AzureReadiness(
+            {clients.keys.setting: lambda: key_records.find(NO_ACCOUNT), MASTER_KEY: master.check}
+        ),
+    }
     backend = Backend(
         store=CosmosEventStore(database.container(events_of(service)), clock=clock),
         views=views,
@@ -109,10 +111,10 @@ def _compose(clients: _Clients, master: MasterKey, service: str, clock: Clock) -
         payloads=payloads,
         keys=keys,
         leases=CosmosLeases(views),
-        troubles=readiness.troubles,
+        troubles={part: readiness.troubles for part, readiness in parts.items()},
         expiring={"payloads": payloads},
     )
-    return backend, readiness
+    return backend, parts
 
 
 def _published_by(service: str) -> set[str]:

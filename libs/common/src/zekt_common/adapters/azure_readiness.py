@@ -1,8 +1,8 @@
-"""Whether Azure's services can be used right now, each asked at most every other second."""
+"""Whether what a part of the engine needs of Azure can be used right now, asked at most every other second."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from zekt_common.errors import BackendUnavailable, StorageUnusable
@@ -32,14 +32,16 @@ class AzureReadiness:
                 self._known_until = self._monotonic() + REMEMBERED_S
         return self._troubles
 
-    async def check(self) -> None:
-        """Pass if every service can be used.
 
-        Raises:
-            BackendUnavailable: it says of every service that cannot be used which setting leads there.
-        """
-        if troubles := await self.troubles():
-            raise BackendUnavailable("; ".join(troubles))
+async def check_usable(parts: Iterable[AzureReadiness]) -> None:
+    """Pass if everything that the parts need can be used.
+
+    Raises:
+        BackendUnavailable: it says of every service that cannot be used which setting leads there.
+    """
+    answers = await asyncio.gather(*(part.troubles() for part in parts))
+    if troubles := dict.fromkeys(trouble for answer in answers for trouble in answer):
+        raise BackendUnavailable("; ".join(troubles))
 
 
 async def _trouble(setting: str, ask: Ask) -> str:

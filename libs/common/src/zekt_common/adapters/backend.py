@@ -1,10 +1,24 @@
 """What an engine gives a service: each port once, whatever stands behind it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from zekt_common.kit.service import Check
 from zekt_common.ports import Bus, EventStore, Expiring, Keys, Leases, Payloads, Views
+
+Troubles = Callable[[], Awaitable[Sequence[str]]]
+"""Says, a sentence each, what cannot be used right now."""
+
+
+class Part(StrEnum):
+    """What an engine is made of, and what can be away alone."""
+
+    DATABASE = "database"
+    BUS = "bus"
+    PAYLOADS = "payloads"
+    KEYS = "keys"
 
 
 async def no_troubles() -> Sequence[str]:
@@ -16,8 +30,8 @@ async def no_troubles() -> Sequence[str]:
 class Backend:
     """The ports of one service, whichever engine stands behind them.
 
-    `troubles` says, a sentence each, what of the engine cannot be used right now; `expiring` is what deletes nothing
-    that has expired unless it is told to, by name.
+    `troubles` are those of each part of the engine that can have any; `expiring` is what deletes nothing that has
+    expired unless it is told to, by name.
     """
 
     store: EventStore
@@ -26,10 +40,13 @@ class Backend:
     payloads: Payloads
     keys: Keys
     leases: Leases
-    troubles: Callable[[], Awaitable[Sequence[str]]] = no_troubles
+    troubles: Mapping[Part, Troubles] = field(default_factory=dict)
     expiring: Mapping[str, Expiring] = field(default_factory=dict)
 
-    async def check(self) -> Check:
-        """Return the readiness check that services show."""
-        troubles = await self.troubles()
-        return Check(name="backend", ok=not troubles, detail="; ".join(troubles))
+    async def checks(self, *parts: Part) -> Sequence[Check]:
+        """Return a readiness check for each of these parts; no other is asked, so none is waited for."""
+        return await asyncio.gather(*(self._check(part) for part in parts))
+
+    async def _check(self, part: Part) -> Check:
+        troubles = await self.troubles.get(part, no_troubles)()
+        return Check(name=part, ok=not troubles, detail="; ".join(troubles))

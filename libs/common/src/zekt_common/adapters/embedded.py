@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Part
 from zekt_common.adapters.file_leases import FileLeases
 from zekt_common.adapters.master_key import open_master_key, troubles_of
 from zekt_common.adapters.master_key_settings import IN_DATA_DIRECTORY, MasterKeySettings
@@ -70,7 +70,7 @@ async def open_backend(
             payloads=kept,
             keys=keys,
             leases=FileLeases(data_dir / "leases"),
-            troubles=partial(troubles_of, master),
+            troubles={Part.KEYS: partial(troubles_of, master)},
             expiring={"views": views, "payloads": kept, "dead letters": on_bus},
         )
 

@@ -58,6 +58,10 @@ class Hosted:
         """Return what `/ready` answers."""
         return await self._health.readiness()
 
+    async def acceptance(self) -> Readiness:
+        """Return what `/accepting` answers."""
+        return await self._health.acceptance()
+
     async def until_ready(self) -> None:
         """Wait until every check of every service is ok."""
         while (await self.readiness()).status != "ready":  # noqa: ASYNC110 - checks are asked, they do not announce

@@ -31,17 +31,22 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+Checks = Callable[[], Awaitable[Sequence[Check]]]
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One service, ready to be hosted alone or beside others in one process.
 
     `lifespan` opens adapters and background tasks and closes them in reverse; handlers run only inside it.
-    `drain` is called first on shutdown: stop taking new work, finish or release what is in flight. `store` is where the
-    host notes what operators order, None for a service that stores nothing.
+    `drain` is called first on shutdown: stop taking new work, finish or release what is in flight. `accepting` are the
+    checks of what the doors need to do what they are for, `checks` those of what else makes the service ready. `store`
+    is where the host notes what operators order, None for a service that stores nothing.
     """
 
     name: str
     routes: Sequence[Route]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     drain: Callable[[], Awaitable[None]]
-    checks: Callable[[], Awaitable[Sequence[Check]]]
+    accepting: Checks
+    checks: Checks
     store: Callable[[], EventStore] | None = None
