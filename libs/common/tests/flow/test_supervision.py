@@ -76,3 +76,27 @@ async def test_finish_waits_within_the_bound_then_cancels() -> None:
 
 async def forever(gate: asyncio.Event) -> None:
     await gate.wait()
+
+
+async def test_a_loop_whose_task_group_fails_at_the_moment_of_its_cancellation_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zekt_common.kit.supervision.CANCELLED_AGAIN_S", 0.01)
+    entered, fails = asyncio.Event(), asyncio.Event()
+
+    async def member() -> None:
+        entered.set()
+        try:
+            await fails.wait()
+        finally:
+            raise ValueError("on the way out")
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(member())
+
+    task = asyncio.create_task(supervise("loop", work))
+    await entered.wait()
+    async with asyncio.timeout(5):
+        await finish([task], within_s=0)
+    assert task.cancelled()

@@ -14,6 +14,7 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 HEALTHY_S = 30.0
 DRAIN_S = 4.0
+CANCELLED_AGAIN_S = 1.5
 _FRAMES = 3
 
 log = structlog.get_logger()
@@ -59,11 +60,14 @@ async def supervise(
 
 
 async def finish(tasks: Collection[asyncio.Task[None]], *, within_s: float) -> None:
-    """Let `tasks` end by themselves within the bound, then cancel the rest and wait until they are gone."""
+    """Let `tasks` end by themselves within the bound, then cancel the rest and wait until they are gone.
+
+    A task group that fails at that very moment swallows the cancellation, so it is repeated.
+    """
     if not tasks:
         return
     _, late = await asyncio.wait(tasks, timeout=within_s)
-    for task in late:
-        task.cancel()
-    if late:
-        await asyncio.wait(late)
+    while late:
+        for task in late:
+            task.cancel()
+        _, late = await asyncio.wait(late, timeout=CANCELLED_AGAIN_S)
