@@ -15,12 +15,13 @@ from libs.common.tests.azure.azurite import azurite_or_skip
 
 from zekt_cli.exits import CommandFailed
 from zekt_cli.provision.cosmos import plan as plan_account
-from zekt_cli.provision.schemas import DOCUMENT, PARTITION, READ, plan, versions_of
+from zekt_cli.provision.schemas import DOCUMENT, PARTITION, READ, plan
 from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase, open_cosmos
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
 from zekt_common.adapters.cosmos_topology import events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.envelope import Event, NewEvent
+from zekt_common.stored_schemas import versions_of
 
 
 class Renamed(Event, frozen=True, kw_only=True):

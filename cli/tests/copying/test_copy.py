@@ -27,6 +27,7 @@ from cli.tests.test_provision import SERVICES, cosmos
 from zekt_cli.copying.run import Target
 from zekt_cli.copying.sealed import copy_keys
 from zekt_cli.copying.tally import count, taken
+from zekt_cli.provision.schemas import READ
 from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.cosmos_import import CosmosImport
 from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
@@ -78,7 +79,7 @@ async def test_data_keys_go_to_the_account_of_their_own(
 
 
 async def test_a_copy_goes_on_after_the_master_key_was_rotated(zekt: Zekt, env: dict[str, str], data_dir: Path) -> None:
-    async with there(env) as target, open_export(data_dir, SERVICES) as here:
+    async with there(env) as target, open_export(data_dir, READ) as here:
         assert await copy_keys(here, CosmosImport(target.keys)) == 2
     rotated = zekt("keys", "rotate", ZEKT_DATA_DIR=str(data_dir))
     assert rotated.returncode == 0, rotated.stderr

@@ -10,6 +10,7 @@ from cli.tests.test_provision import EMULATOR, SERVICES
 from zekt_cli.copying.run import Report, copy, open_target
 from zekt_cli.copying.tally import taken
 from zekt_cli.provision.azure import provision
+from zekt_cli.provision.schemas import READ
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.sqlite_export import open_export
@@ -40,7 +41,7 @@ async def settings(account: CosmosSandbox, azurite: Azurite) -> AzureSettings:
 
 
 async def copy_all(data_dir: Path, settings: AzureSettings) -> Report:
-    async with open_export(data_dir, SERVICES) as here, connections(settings) as ways, open_target(ways) as there:
+    async with open_export(data_dir, READ) as here, connections(settings) as ways, open_target(ways) as there:
         return await copy(here, there, dry_run=False)
 
 

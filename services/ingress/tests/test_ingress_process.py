@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,17 @@ APP_ID = 900001
 SECRET = "a-webhook-secret"
 HOOK = Hook(1, "http://unused.test", SECRET, "integration", APP_ID)
 WEBHOOKS = 400
+RELEASE = ("-m", "zekt_ingress")
+NEWER_RELEASE = (
+    "-c",
+    """
+import runpy
+from zekt_ingress.webhook import WebhookReceived
+
+WebhookReceived.SCHEMA_VERSION = 2
+runpy.run_module("zekt_ingress", run_name="__main__")
+""",
+)
 
 
 def environment(data_dir: Path, **changes: str) -> dict[str, str]:
@@ -37,10 +48,8 @@ def environment(data_dir: Path, **changes: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def process(env: dict[str, str]) -> AsyncIterator[Process]:
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "zekt_ingress", env=env, stdout=PIPE, stderr=PIPE
-    )
+async def process(env: dict[str, str], program: Sequence[str] = RELEASE) -> AsyncIterator[Process]:
+    started = await asyncio.create_subprocess_exec(sys.executable, *program, env=env, stdout=PIPE, stderr=PIPE)
     try:
         yield started
     finally:
@@ -54,6 +63,17 @@ async def url_of(started: Process) -> str:
     line = (await asyncio.wait_for(started.stdout.readline(), 30)).decode()
     assert line.startswith("ingress is ready at http://127.0.0.1:")
     return line.split()[4]
+
+
+async def take_webhook(started: Process, number: int) -> None:
+    """Have the process acknowledge a webhook of its own."""
+    body = b'{"action":"opened","repository":{"id":7,"owner":{"id":7}}}'
+    headers = webhook_headers(HOOK, event="issues", guid=f"guid-{number}", body=body)
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{await url_of(started)}/webhooks/github", data=body, headers=headers) as response,
+    ):
+        assert response.status == 202
 
 
 async def test_without_a_webhook_secret_it_does_not_start(tmp_path: Path) -> None:
@@ -71,6 +91,34 @@ async def test_it_ends_in_good_order_and_logs_no_secret(tmp_path: Path) -> None:
         _, err = await asyncio.wait_for(started.communicate(), 10)
     assert started.returncode == 0
     assert SECRET not in err.decode()
+
+
+async def test_what_a_newer_release_has_stored_is_refused_in_one_line(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    for number, program in enumerate((RELEASE, NEWER_RELEASE)):
+        async with process(env, program) as started:
+            await take_webhook(started, number)
+    async with process(env) as refused:
+        out, err = await asyncio.wait_for(refused.communicate(), 30)
+    assert (refused.returncode, out) == (1, b"")
+    assert err.decode() == (
+        f"zekt: {tmp_path}/ingress.db was written by a newer Zekt: it holds dev.zekt.webhook.received in schema "
+        "version 2, and this release of Zekt reads no newer one than 1: install the release that stored it, or a newer "
+        "one\n"
+    )
+    async with process(env, NEWER_RELEASE) as again:
+        await take_webhook(again, 2)
+
+
+async def test_a_release_goes_on_beside_a_newer_one_that_has_stored_nothing_new(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    async with process(env, NEWER_RELEASE) as newer:
+        await url_of(newer)
+        for number in range(2):
+            async with process(env) as older:
+                await take_webhook(older, number)
+    async with process(env) as older:
+        await take_webhook(older, 2)
 
 
 async def test_whatever_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:

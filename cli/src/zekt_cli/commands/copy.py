@@ -14,9 +14,9 @@ from zekt_cli.copying.run import Report, copy, open_target
 from zekt_cli.copying.sealed import check_master_key
 from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.key_store import read_master_key
-from zekt_cli.operations import SERVICES
 from zekt_cli.output import print_json
 from zekt_cli.provision.refusals import explained
+from zekt_cli.provision.schemas import READ
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import COSMOS_ENDPOINT, AzureSettings
 from zekt_common.adapters.master_key import open_master_key
@@ -49,7 +49,7 @@ def command(*, source: str, target: str, dry_run: bool, data_dir: Path, as_json:
 
 
 async def _copy(data_dir: Path, settings: AzureSettings, wraps: MasterKeySettings, *, dry_run: bool) -> Report:
-    async with open_export(data_dir, SERVICES) as here, open_master_key(wraps) as master:
+    async with open_export(data_dir, READ) as here, open_master_key(wraps) as master:
         await check_master_key(here, master)
         async with connections(settings) as ways, open_target(ways) as there:
             return await copy(here, there, dry_run=dry_run)

@@ -3,7 +3,7 @@
 A release that cannot read what is stored is refused before it changes anything, and before any of it is started.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -17,39 +17,29 @@ from zekt_common.adapters.cosmos_container import CosmosContainer
 from zekt_common.adapters.cosmos_topology import events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
 from zekt_common.clock import Clock, utc_now
-from zekt_common.envelope import Event, decode
+from zekt_common.envelope import decode
 from zekt_common.ports import Put
-from zekt_dispatcher.delivery_events import SCHEMAS as DELIVERY_SCHEMAS
-from zekt_identity.projections import SCHEMAS as IDENTITY_SCHEMAS
-from zekt_ingress.message import MESSAGE_SCHEMAS
-from zekt_ingress.webhook import WEBHOOK_SCHEMAS
-from zekt_router.catalog_events import CATALOG_SCHEMAS
-from zekt_router.run_events import RUN_SCHEMAS
+from zekt_common.stored_schemas import Newer, Noted, Versions, newer_than, unreadable
+from zekt_dispatcher.app import READ as DISPATCHER
+from zekt_identity.app import READ as IDENTITY
+from zekt_ingress.app import READ as INGRESS
+from zekt_router.app import READ as ROUTER
 
 PARTITION: Final = "schemas"
 DOCUMENT: Final = "stored"
 CLOCKS_DIFFER: Final = timedelta(minutes=10)
 _SINCE: Final = "SELECT c.event FROM c WHERE c.type = @type AND c._ts >= @since"
 
-Noted = Mapping[str, Mapping[int, int]]
-"""By event type and schema version, the second since which events of it may be stored."""
-
-
-def versions_of(events: Iterable[type[Event]]) -> Mapping[str, int]:
-    """Return the newest schema version that is read of each event type."""
-    return {event.TYPE: event.SCHEMA_VERSION for event in events}
-
-
-READ: Final[Mapping[str, Mapping[str, int]]] = {
-    "ingress": versions_of([*WEBHOOK_SCHEMAS, *MESSAGE_SCHEMAS]),
-    "identity": versions_of(IDENTITY_SCHEMAS),
-    "router": versions_of([*CATALOG_SCHEMAS, *RUN_SCHEMAS]),
-    "dispatcher": versions_of(DELIVERY_SCHEMAS),
+READ: Final[Mapping[str, Versions]] = {
+    "ingress": INGRESS,
+    "identity": IDENTITY,
+    "router": ROUTER,
+    "dispatcher": DISPATCHER,
 }
 
 
 async def plan(
-    database: CosmosDatabase, *, read: Mapping[str, Mapping[str, int]] = READ, clock: Clock = utc_now
+    database: CosmosDatabase, *, read: Mapping[str, Versions] = READ, clock: Clock = utc_now
 ) -> Sequence[Change]:
     """Return the notes that are to be taken of what this release may store.
 
@@ -66,8 +56,8 @@ async def plan(
     return changes
 
 
-def _brought_up_to(versions: Mapping[str, int], noted: Noted, now: datetime) -> Noted:
-    """Return the notes without what is not stored after all, and with what may be stored from now on."""
+def _brought_up_to(versions: Versions, noted: Noted, now: datetime) -> Noted:
+    """Return the notes without what is not stored after all, and with the second since which the rest may be."""
     since = int((now - CLOCKS_DIFFER).timestamp())
     return {
         kind: {older: at for older, at in noted.get(kind, {}).items() if older < newest}
@@ -76,26 +66,20 @@ def _brought_up_to(versions: Mapping[str, int], noted: Noted, now: datetime) -> 
     }
 
 
-async def _check_readable(events: CosmosContainer, service: str, noted: Noted, versions: Mapping[str, int]) -> None:
-    for kind, stored in noted.items():
-        known = versions.get(kind, 0)
-        newer = [since for version, since in stored.items() if version > known]
-        if newer and (found := await _stored_above(events, kind, known, since=min(newer))):
-            raise CommandFailed(
-                Exit.CHECK_FAILED,
-                f"{service} has stored {kind} in schema version {found}, and this release of Zekt reads "
-                f"{f'no newer one than {known}' if known else 'no such event'}: install the release that stored it, "
-                "or a newer one",
-            )
+async def _check_readable(events: CosmosContainer, service: str, noted: Noted, versions: Versions) -> None:
+    for newer in newer_than(versions, noted):
+        if found := await _stored_above(events, newer):
+            raise CommandFailed(Exit.CHECK_FAILED, f"{service} has stored {unreadable(newer, found)}")
 
 
-async def _stored_above(events: CosmosContainer, kind: str, known: int, *, since: int) -> int | None:
-    """Return a schema version over `known` that an event of this type has, if any stored since then has one."""
+async def _stored_above(events: CosmosContainer, newer: Newer) -> int | None:
+    """Return a schema version over the known one that an event of this type has, if any stored since then has one."""
 
     async def look(_: object) -> int | None:
-        parameters: list[dict[str, object]] = [{"name": "@type", "value": kind}, {"name": "@since", "value": since}]
+        asked = {"@type": newer.kind, "@since": newer.since}
+        parameters: list[dict[str, object]] = [{"name": name, "value": value} for name, value in asked.items()]
         async for item in events.proxy.query_items(_SINCE, parameters=parameters):
-            if (version := decode(item["event"]).schemaversion) > known:
+            if (version := decode(item["event"]).schemaversion) > newer.known:
                 return version
         return None
 

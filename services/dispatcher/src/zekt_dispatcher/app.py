@@ -22,10 +22,12 @@ from zekt_common.kit.projector import Projector
 from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.sweeper import Sweeper
+from zekt_common.stored_schemas import versions_of
 from zekt_dispatcher.allowances import Allowances
 from zekt_dispatcher.budgets import Budgets
 from zekt_dispatcher.consumer_http import ConsumerDesk, ConsumerRoutes
 from zekt_dispatcher.delivery import decider
+from zekt_dispatcher.delivery_events import SCHEMAS
 from zekt_dispatcher.dispatching import Dispatching
 from zekt_dispatcher.github import GitHub
 from zekt_dispatcher.handlers import Handlers
@@ -38,6 +40,8 @@ from zekt_dispatcher.tokens import DispatchTokens
 from zekt_dispatcher.views import project
 
 NAME: Final = "dispatcher"
+READ: Final = versions_of(SCHEMAS)
+"""The events that it stores and reads."""
 HANDLERS_PER_SLOT: Final = 2
 """Handlers beyond the slots wait for one, so that a slow installation's do not keep others' from being looked at."""
 OTHER_CONNECTIONS: Final = 16
@@ -57,7 +61,7 @@ class _Dispatcher:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            opening = open_configured_backend(self._settings, NAME, clock=self._clock)
+            opening = open_configured_backend(self._settings, NAME, clock=self._clock, read=READ)
             self._backend = backend = await stack.enter_async_context(opening)
             connections = aiohttp.TCPConnector(limit=self._settings.concurrency + OTHER_CONNECTIONS)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))

@@ -23,6 +23,7 @@ from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Sweeper
+from zekt_common.stored_schemas import versions_of
 from zekt_identity.account_http import AccountDesk, AccountDoor
 from zekt_identity.account_terms import Sku
 from zekt_identity.accounts import Accounts
@@ -43,7 +44,7 @@ from zekt_identity.installations import Installations
 from zekt_identity.key_ring import KeyRing
 from zekt_identity.ledger import Ledger
 from zekt_identity.person_repositories import PersonRepositories
-from zekt_identity.projections import project
+from zekt_identity.projections import SCHEMAS, project
 from zekt_identity.reconciliation import EVERY_S, Reconciliation
 from zekt_identity.repositories_http import RepositoriesDesk, RepositoriesDoor
 from zekt_identity.repository_access import RepositoryAccess
@@ -58,6 +59,8 @@ from zekt_identity.translate import TOPIC, translate
 from zekt_identity.user_tokens import UserTokenVault
 
 NAME: Final = "identity"
+READ: Final = versions_of(SCHEMAS)
+"""The events that it stores and reads."""
 
 
 class _Identity:
@@ -90,7 +93,7 @@ class _Identity:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with (
-            open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
+            open_configured_backend(self._settings, NAME, clock=self._clock, read=READ) as backend,
             aiohttp.ClientSession() as http,
             open_verifier(self._settings.entra, self._settings.host.data_dir) as callers,
         ):

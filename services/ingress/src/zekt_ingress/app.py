@@ -20,18 +20,23 @@ from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.ports import Put, Views
+from zekt_common.stored_schemas import versions_of
 from zekt_ingress.admission import Admission
 from zekt_ingress.catalog_view import CatalogView
 from zekt_ingress.handlers import handlers
 from zekt_ingress.http import Doors, routes
+from zekt_ingress.message import MESSAGE_SCHEMAS
 from zekt_ingress.message_door import MessageDoor
 from zekt_ingress.relaying import build_relay, run_elsewhere
 from zekt_ingress.settings import IngressSettings
 from zekt_ingress.signatures import WebhookVerifier
 from zekt_ingress.wait_door import WaitDoor
+from zekt_ingress.webhook import WEBHOOK_SCHEMAS
 from zekt_ingress.webhook_door import WebhookDoor
 
 NAME: Final = "ingress"
+READ: Final = versions_of([*WEBHOOK_SCHEMAS, *MESSAGE_SCHEMAS])
+"""The events that it stores and reads."""
 
 
 class _Ingress:
@@ -48,7 +53,7 @@ class _Ingress:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with (
-            open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
+            open_configured_backend(self._settings, NAME, clock=self._clock, read=READ) as backend,
             aiohttp.ClientSession() as http,
         ):
             relay = self._compose(backend, http)

@@ -22,8 +22,10 @@ from zekt_common.kit.retention import Retention
 from zekt_common.kit.service import Check, Service
 from zekt_common.kit.supervision import finish
 from zekt_common.kit.sweeper import Fire, Sweeper
+from zekt_common.stored_schemas import versions_of
 from zekt_router.allowance import Allowance
 from zekt_router.apply import Applier
+from zekt_router.catalog_events import CATALOG_SCHEMAS
 from zekt_router.catalog_model import account_of
 from zekt_router.catalogs import Catalogs
 from zekt_router.directory import InstalledNames, KnownNames
@@ -36,10 +38,13 @@ from zekt_router.ownership import Ownership
 from zekt_router.process import Runs
 from zekt_router.projections import project
 from zekt_router.resolve import Resolver
+from zekt_router.run_events import RUN_SCHEMAS
 from zekt_router.settings import RouterSettings
 from zekt_router.translate import TOPIC, translate
 
 NAME: Final = "router"
+READ: Final = versions_of([*CATALOG_SCHEMAS, *RUN_SCHEMAS])
+"""The events that it stores and reads."""
 
 
 class _Router:
@@ -59,7 +64,7 @@ class _Router:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         async with (
-            open_configured_backend(self._settings, NAME, clock=self._clock) as backend,
+            open_configured_backend(self._settings, NAME, clock=self._clock, read=READ) as backend,
             aiohttp.ClientSession() as http,
         ):
             self.backend = backend

@@ -20,11 +20,13 @@ from zekt_common.adapters.sqlite_database import Committer, SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import EVENT_TABLES, SqliteEventStore
 from zekt_common.adapters.sqlite_keys import KEY_TABLES, SqliteKeyRecords
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES, SqlitePayloads
+from zekt_common.adapters.sqlite_stored_schemas import check_readable
 from zekt_common.adapters.sqlite_views import VIEW_EXPIRY, VIEW_TABLES, SqliteViews
 from zekt_common.adapters.sqlite_writer_process import WriterProcess
 from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import StorageUnusable
+from zekt_common.stored_schemas import Versions
 
 __all__ = ["Backend", "open_backend"]
 
@@ -36,20 +38,23 @@ OWN_TABLES = [f"{EVENT_TABLES};{VIEW_TABLES}", VIEW_EXPIRY]
 
 
 @asynccontextmanager
-async def open_backend(
+async def open_backend(  # noqa: PLR0913 - the optional ones have defaults that serve one machine
     data_dir: Path,
     service: str,
     *,
     master_key: MasterKeySettings = IN_DATA_DIRECTORY,
     clock: Clock = utc_now,
     writer_process: bool = False,
+    read: Versions | None = None,
 ) -> AsyncIterator[Backend]:
     """Open the service's ports below `data_dir`, creating it on first use (mode 0700).
 
     With `writer_process` events, views and payloads are committed by another process, one for all services of this one.
+    `read` are the events that the service stores and reads; without it, nobody asks whether it could.
 
     Raises:
-        StorageUnusable: the directory or a file in it cannot be used; the message says which and why.
+        StorageUnusable: the directory or a file in it cannot be used, or holds events that are not among those `read`;
+            the message says which and why.
     """
     _make_private(data_dir)
     async with (
@@ -60,6 +65,8 @@ async def open_backend(
         open_master_key(master_key.within(data_dir, is_made=not (data_dir / KEYS).exists())) as master,
         _shared(data_dir / KEYS, KEY_TABLES, secure_delete=True) as key_file,
     ):
+        if read is not None:
+            await check_readable(own, read)
         keys = WrappedKeys(SqliteKeyRecords(key_file), master)
         views, on_bus = SqliteViews(own, clock=clock), SqliteBus(bus, clock=clock)
         kept = SqlitePayloads(payloads, keys, clock=clock)

@@ -1,6 +1,6 @@
 """A data directory read as it lies on the disk, for another engine to take over; no service may be running on it."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_event_store import SqliteEventStore
 from zekt_common.adapters.sqlite_keys import KEY_TABLES
 from zekt_common.adapters.sqlite_payloads import PAYLOAD_TABLES
+from zekt_common.adapters.sqlite_stored_schemas import check_readable
 from zekt_common.adapters.sqlite_views import SqliteViews
 from zekt_common.envelope import Envelope, decode
+from zekt_common.stored_schemas import Versions
 
 _DOCUMENTS_PAGE = 500
 _MESSAGES_PAGE = 500
@@ -103,8 +105,8 @@ class SqliteExport:
 
 
 @asynccontextmanager
-async def open_export(data_dir: Path, services: Sequence[str]) -> AsyncIterator[SqliteExport]:
-    """Open the files below `data_dir`, bringing them to the newest schema.
+async def open_export(data_dir: Path, read: Mapping[str, Versions]) -> AsyncIterator[SqliteExport]:
+    """Open the files below `data_dir`, bringing them to the newest schema; `read` are the events of each service.
 
     Raises:
         StorageUnusable: a file cannot be read, is no Zekt database, or is newer than this program.
@@ -116,8 +118,11 @@ async def open_export(data_dir: Path, services: Sequence[str]) -> AsyncIterator[
             stack.push_async_callback(database.close)
             return database
 
+        own = {service: await opened(service, *OWN_TABLES) for service in read}
+        for service, versions in read.items():
+            await check_readable(own[service], versions)
         yield SqliteExport(
-            own={service: await opened(service, *OWN_TABLES) for service in services},
+            own=own,
             bus=await opened("bus", BUS_TABLES),
             payloads=await opened("payloads", PAYLOAD_TABLES, secure_delete=True),
             keys=await opened("keys", *KEY_TABLES, secure_delete=True),
