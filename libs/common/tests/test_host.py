@@ -227,6 +227,57 @@ async def test_unknown_paths_and_methods_are_json(stage: Stage, http: aiohttp.Cl
             assert (status, body["error"]) == (405, "method_not_allowed")
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/open/..%2Fhere%2Fx",
+        "/open/%2e%2e/here/x",
+        "/open/../here/x",
+        "/here/./x",
+        "/here/..",
+        "/here/.hidden",
+        "/here//x",
+        "//here/x",
+        "/here/x\\y",
+        "/here/x%5Cy",
+        "/here/%78",
+        "/here/..;/x",
+        "/here/x;y=1",
+        "/h%C3%A9re/x",
+        "/nowhere/..%2Fhere%2Fx",
+        "http://127.0.0.1/here/x",
+    ],
+)
+async def test_a_path_that_a_gateway_could_read_differently_reaches_no_handler(
+    stage: Stage, tmp_path: Path, target: str
+) -> None:
+    reading = route(stage.answer_later, method="GET", path="/{any:.*}")
+    async with serving([stage.service(reading)], settings(tmp_path)) as hosted:
+        for url in (hosted.url, hosted.internal_url):
+            status, body = await raw_get(url, target)
+            assert (status, body["error"]) == (400, "path_not_plain")
+    assert not stage.entered.is_set()
+
+
+@pytest.mark.parametrize("target", ["/here/x?name=run%2F1%2F..//2", "/here/evt-1_a.b/?", "/here/0a/", "/here/x"])
+async def test_a_plain_path_reaches_its_handler_whatever_its_query_says(
+    stage: Stage, tmp_path: Path, target: str
+) -> None:
+    stage.may_answer.set()
+    reading = route(stage.answer_later, method="GET", path="/here/{rest:.*}")
+    async with serving([stage.service(reading)], settings(tmp_path)) as hosted:
+        assert (await raw_get(hosted.url, target))[0] == 200
+
+
+async def raw_get(url: str, target: str) -> tuple[int, Any]:
+    """Ask for this very target, which a client would tidy up, and return the answer's status and JSON."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), json.loads(body)
+
+
 async def test_internal_routes_are_on_the_internal_port_alone(
     stage: Stage, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

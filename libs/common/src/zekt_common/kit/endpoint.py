@@ -1,9 +1,11 @@
 """The way of every request through the host: body limit, span, metric, and errors as JSON."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -21,6 +23,8 @@ from zekt_common.telemetry.tracing import span
 
 RETRY_SOON = {"Retry-After": "2"}
 _SERVER_ERROR = 500
+_PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?(?:\?|\Z)")
+"""A path as it is sent, up to its query, that reads the same whoever decodes, tidies up or joins it, or does not."""
 
 log = structlog.get_logger()
 
@@ -70,6 +74,7 @@ class Endpoint:
 
     def _admitted(self, request: web.Request) -> web.Request:
         """Return the request with its body bounded, if it may reach the handler at all."""
+        _check_plain(request)
         if self._phase() is Phase.STARTING:
             raise Refusal(503, "starting", "The service is starting. Try again shortly.", headers=RETRY_SOON)
         length = request.content_length
@@ -82,6 +87,10 @@ class Endpoint:
 
 async def answer_unmatched(request: web.Request) -> web.StreamResponse:
     """Answer what no other route matches (404, 405) as JSON; a middleware would do it at a price for every request."""
+    try:
+        _check_plain(request)
+    except Refusal as refusal:
+        return refusal.response()
     allowed: set[str] = set()
     for resource in request.app.router.resources():
         if resource is not request.match_info.route.resource:
@@ -129,6 +138,19 @@ def refusal_of(request: web.Request, error: web.HTTPException, max_body_bytes: i
             return _too_large(max_body_bytes)
         case _:
             return Refusal(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+
+
+def _check_plain(request: web.Request) -> None:
+    """Refuse what a gateway before us may have taken for another path than the one that aiohttp has found.
+
+    No route needs an escape in its path: names that could do with one come in the query.
+    """
+    if not _PLAIN.match(request.raw_path):
+        raise Refusal(
+            400,
+            "path_not_plain",
+            "Send the path as it is: without escapes (%2F), dot segments (..), backslashes or doubled slashes.",
+        )
 
 
 def _too_large(limit_bytes: int) -> Refusal:
