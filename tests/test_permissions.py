@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from zekt_cli.addresses import service_of
 from zekt_common.auth import requirements
-from zekt_common.auth.requirements import Public, Requirement, ServiceRole
+from zekt_common.auth.requirements import Operator, OperatorOrOwner, Public, Requirement, ServiceRole
 from zekt_common.kit.service import Route, Service
 from zekt_common.kit.settings import HostSettings
 from zekt_dispatcher.app import build_service as build_dispatcher
@@ -65,3 +66,12 @@ def test_what_requires_nothing_or_a_service_token_is_on_the_internal_port(servic
 
 def test_every_service_notes_what_is_ordered(services: Sequence[Service]) -> None:
     assert all(service.store is not None for service in services)
+
+
+def test_the_command_line_asks_for_each_route_of_operators_where_it_is_served(services: Sequence[Service]) -> None:
+    for service in services:
+        for route in service.routes:
+            if isinstance(route.requires, Operator | OperatorOrOwner):
+                assert service_of(route.path) == service.name, route.path
+    assert {service_of("/auth/renew"), service_of("/api/account")} == {"identity"}
+    assert service_of("/ready") is None

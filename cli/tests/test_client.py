@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from zekt_cli.addresses import read_urls
 from zekt_cli.client import HttpClient, SuiteClient
 from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.suite import locate
@@ -59,7 +60,7 @@ def test_a_query_leaves_out_what_is_not_asked_for(url: str) -> None:
 def test_the_operator_token_goes_with_every_call(url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("data")
     (directory / "operator.token").write_text("secret")
-    assert SuiteClient(locate(url, directory)).call("GET", "/200")["authorization"] == "Bearer secret"
+    assert SuiteClient(locate([url], directory)).call("GET", "/200")["authorization"] == "Bearer secret"
 
 
 def test_nobody_listening_is_unreachable() -> None:
@@ -82,3 +83,17 @@ def test_what_is_no_url_is_a_usage_error(url: str) -> None:
     with pytest.raises(CommandFailed) as caught:
         HttpClient(url).request("GET", "/")
     assert caught.value.exit_code == Exit.USAGE
+
+
+def test_the_suite_has_one_url_and_each_service_at_most_one_of_its_own() -> None:
+    given = ["https://zekt.example/", "ingress=http://127.0.0.1:18101/", "ingress=http://127.0.0.1:18101"]
+    assert read_urls(given) == ("https://zekt.example", {"ingress": "http://127.0.0.1:18101"})
+    assert read_urls([]) == (None, {})
+    for wrong, says in (
+        (["http://a", "http://b"], "several URLs"),
+        (["http://a", "nobody=http://b"], "several URLs"),
+        (["router=http://a", "router=http://b"], "router has two URLs"),
+    ):
+        with pytest.raises(CommandFailed, match=says) as caught:
+            read_urls(wrong)
+        assert caught.value.exit_code == Exit.USAGE

@@ -54,7 +54,7 @@ def suite(directory: Path, **env: str) -> Iterator[DemoSuite]:
     with child(arguments, log=directory / "suite.log", ends_within_s=ENDS_WITHIN_S, env=settings) as started:
         started.ready_line(STARTS_WITHIN_S)
         sandbox = msgspec.json.decode((data_dir / SANDBOX_FILE).read_bytes())
-        yield DemoSuite(SuiteClient(locate(None, data_dir)), GitHub(HttpClient(sandbox["github"])), data_dir)
+        yield DemoSuite(SuiteClient(locate((), data_dir)), GitHub(HttpClient(sandbox["github"])), data_dir)
 
 
 def run_to_dispatches(story: Story) -> None:

@@ -42,9 +42,9 @@ def test_what_an_earlier_process_announced_is_forgotten(tmp_path: Path) -> None:
 def test_a_suite_is_found_by_url_else_by_its_file(tmp_path: Path) -> None:
     (tmp_path / "operator.token").write_text("secret\n")
     announce(tmp_path / SUITE_FILE, {"url": "http://a:1", "internalUrl": "http://a:2", "pid": 1, "version": "0"})
-    assert locate(None, tmp_path).url == "http://a:1"
-    assert locate("http://b:1/", tmp_path).url == "http://b:1"
-    assert locate(None, tmp_path).token == "secret"
+    assert locate((), tmp_path).url == "http://a:1"
+    assert locate(["http://b:1/"], tmp_path).url == "http://b:1"
+    assert locate((), tmp_path).token == "secret"
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]"])
@@ -52,7 +52,7 @@ def test_without_a_usable_file_there_is_no_suite(tmp_path: Path, content: str | 
     if content is not None:
         (tmp_path / SUITE_FILE).write_text(content)
     with pytest.raises(CommandFailed) as caught:
-        locate(None, tmp_path)
+        locate((), tmp_path)
     assert caught.value.exit_code == Exit.UNREACHABLE
 
 

@@ -223,3 +223,26 @@ def test_the_operator_token_is_sent_to_this_machine_alone(tmp_path: Path) -> Non
     assert with_credential(there, file).token == "session"
     file.remove("https://zekt.example")
     assert with_credential(there, file).token is None
+
+
+def test_services_at_urls_of_their_own_are_shown_the_suites_session(tmp_path: Path) -> None:
+    file = SessionFile(tmp_path / "sessions.json")
+    file.keep("https://zekt.example", "session")
+    services = {"ingress": "http://127.0.0.1:18101"}
+    of_all = SuiteAddress(url="https://zekt.example", token="operator", data_dir=tmp_path, services=services)
+    assert with_credential(of_all, file, env={}).token == "session"
+    assert with_credential(of_all, file, env={"ZEKT_TOKEN": "entra"}).token == "entra"
+    of_one = SuiteAddress(url="", token="operator", data_dir=tmp_path, services=services)
+    assert with_credential(of_one, file, env={}).token == "operator"
+    assert with_credential(of_one, file, env={"ZEKT_TOKEN": "entra"}).token == "entra"
+
+
+@pytest.mark.parametrize("env", [{}, {"ZEKT_TOKEN": "entra"}])
+def test_no_token_travels_in_the_open(tmp_path: Path, env: dict[str, str]) -> None:
+    file = SessionFile(tmp_path / "sessions.json")
+    file.keep("https://zekt.example", "session")
+    services = {"ingress": "http://ingress.example"}
+    address = SuiteAddress(url="https://zekt.example", token="operator", data_dir=tmp_path, services=services)
+    with pytest.raises(CommandFailed, match=r"no token travels to http://ingress\.example") as refused:
+        with_credential(address, file, env=env)
+    assert refused.value.exit_code == Exit.USAGE

@@ -2,13 +2,14 @@
 
 import http.client
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from zekt_cli.addresses import SERVICES, service_of
 from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.suite import SuiteAddress
 
@@ -116,11 +117,34 @@ class HttpClient:
 
 
 class SuiteClient(HttpClient):
-    """A suite as whoever the address has a token of."""
+    """A suite as whoever the address has a token of; a service is asked at its own URL, if it has one."""
 
     def __init__(self, address: SuiteAddress) -> None:
         authorization = {"Authorization": f"Bearer {address.token}"} if address.token else {}
         super().__init__(address.url, headers=authorization)
+        self._services = {name: HttpClient(url, headers=authorization) for name, url in address.services.items()}
+
+    @property
+    def peers(self) -> Sequence[HttpClient]:
+        """Whoever answers for the suite's services, each once.
+
+        Raises:
+            CommandFailed: 2 when nothing says where one of them is.
+        """
+        return list({peer.url: peer for peer in map(self._peer, SERVICES)}.values())
+
+    def request(self, method: str, path: str, **options: Any) -> Answer:
+        """Return the answer of the service that serves the path; see `HttpClient`."""
+        peer = self._peer(service_of(path))
+        return super().request(method, path, **options) if peer is self else peer.request(method, path, **options)
+
+    def _peer(self, service: str | None) -> HttpClient:
+        if service in self._services:
+            return self._services[service]
+        if not self.url:
+            hint = f"--url {service}=URL" if service else "--url URL"
+            raise CommandFailed(Exit.USAGE, f"nothing says where {service or 'the suite'} is: say so with {hint}")
+        return self
 
 
 def refused(answer: Answer) -> CommandFailed:

@@ -1,20 +1,25 @@
-"""What a command shows the suite: its operator token on the suite's own machine, else the session of `zekt login`."""
+"""What a command shows the suite: its operator token on the suite's own machine, else the session of `zekt login`.
+
+`ZEKT_TOKEN` comes before both: an access token of Entra ID, whose role makes operators.
+"""
 
 import base64
 import dataclasses
-import ipaddress
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from zekt_cli.client import HttpClient
+from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.sessions import SessionFile
 from zekt_cli.suite import SuiteAddress
+from zekt_common.kit.settings import is_loopback_url, is_secure_url
 
 RENEW_BEFORE_S: Final = 20 * 60
+TOKEN: Final = "ZEKT_TOKEN"  # noqa: S105 - a variable's name
 _OK: Final = 200
 
 
@@ -26,15 +31,30 @@ class _Renewed(msgspec.Struct):
     token: str
 
 
-def with_credential(address: SuiteAddress, file: SessionFile, *, now: Callable[[], float] = time.time) -> SuiteAddress:
+def with_credential(
+    address: SuiteAddress,
+    file: SessionFile,
+    *,
+    env: Mapping[str, str] = os.environ,
+    now: Callable[[], float] = time.time,
+) -> SuiteAddress:
     """Return the address with the token to send there; the operator token goes nowhere but to this machine.
 
+    A session is the suite's, whose URL it was begun at: it goes to services at URLs of their own, too.
+
     Raises:
-        CommandFailed: the file of sessions cannot be used, or the suite cannot be reached to renew one.
+        CommandFailed: 2 when a token would travel in the open; the file of sessions cannot be used, or the suite cannot
+            be reached to renew one.
     """
-    if address.token is not None and _is_loopback(address.url):
+    urls = [each for each in (address.url, *address.services.values()) if each]
+    given = env.get(TOKEN, "").strip()
+    if not given and address.token is not None and all(map(is_loopback_url, urls)):
         return address
-    return dataclasses.replace(address, token=session(address.url, file, now=now))
+    token = given or session(address.url, file, now=now)
+    open_ones = [url for url in urls if not is_secure_url(url)]
+    if token and open_ones:
+        raise CommandFailed(Exit.USAGE, f"no token travels to {', '.join(open_ones)}: use https, or http on loopback")
+    return dataclasses.replace(address, token=token)
 
 
 def session(url: str, file: SessionFile, *, now: Callable[[], float] = time.time) -> str | None:
@@ -61,11 +81,3 @@ def _ends_at(token: str) -> float:
         return msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims).exp
     except (IndexError, ValueError, msgspec.DecodeError):
         return 0.0
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,7 +8,6 @@ import msgspec
 from zekt_cli.client import HttpClient
 from zekt_common.envelope import Envelope
 
-SERVICES: Final = ("ingress", "identity", "router", "dispatcher")
 PAGE: Final = 1000
 _NOT_FOUND = 404
 

@@ -1,6 +1,6 @@
 """The options that many commands share; flags win over the environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,14 @@ data_dir = click.option(
     show_default=True,
     help="The suite's data directory [env: ZEKT_DATA_DIR].",
 )
-_url = click.option("--url", envvar="ZEKT_URL", help="The suite's URL [env: ZEKT_URL; default: what suite.json says].")
+_url = click.option(
+    "--url",
+    "urls",
+    envvar="ZEKT_URL",
+    multiple=True,
+    metavar="[SERVICE=]URL",
+    help="The suite's URL, or one service's; several times [env: ZEKT_URL; default: what suite.json says].",
+)
 
 
 def suite_options(command: Command) -> Command:
@@ -30,10 +37,11 @@ def suite_options(command: Command) -> Command:
     return _url(data_dir(as_json(command)))
 
 
-def connect(url: str | None, data_dir: Path) -> SuiteClient:
+def connect(urls: Sequence[str], data_dir: Path) -> SuiteClient:
     """Return a client of the suite that the options name.
 
     Raises:
-        CommandFailed: 3 when nothing says where the suite is, or it cannot be reached to renew a session.
+        CommandFailed: 2 when a token would travel in the open, 3 when nothing says where the suite is, or it cannot be
+            reached to renew a session.
     """
-    return SuiteClient(with_credential(locate(url, data_dir), SessionFile.of_user()))
+    return SuiteClient(with_credential(locate(urls, data_dir), SessionFile.of_user()))

@@ -1,10 +1,12 @@
 """Finding the running suite, and the token that opens its operators' routes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from zekt_cli.addresses import read_urls
 from zekt_cli.exits import CommandFailed, Exit
 
 SUITE_FILE = "suite.json"
@@ -23,20 +25,26 @@ class SuiteState(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteAddress:
-    """Where a suite answers and the operator token for it, None when the data directory has none."""
+    """Where a suite answers and the operator token for it, None when the data directory has none.
+
+    `services` are those that answer at a URL of their own; when these are all that is known, `url` is empty.
+    """
 
     url: str
     token: str | None
     data_dir: Path
+    services: Mapping[str, str] = field(default_factory=dict)
 
 
-def locate(url: str | None, data_dir: Path) -> SuiteAddress:
-    """Return the suite at `url`, else the one that `suite.json` in the data directory names.
+def locate(urls: Sequence[str], data_dir: Path) -> SuiteAddress:
+    """Return the suite at these URLs, else the one that `suite.json` in the data directory names.
 
     Raises:
-        CommandFailed: 3 when neither says where it is.
+        CommandFailed: 2 when the URLs contradict each other, 3 when nothing says where the suite is.
     """
-    return SuiteAddress(url=(url or _running(data_dir).url).rstrip("/"), token=_token(data_dir), data_dir=data_dir)
+    url, services = read_urls(urls)
+    found = url or ("" if services else _running(data_dir).url.rstrip("/"))
+    return SuiteAddress(url=found, token=_token(data_dir), data_dir=data_dir, services=services)
 
 
 def _running(data_dir: Path) -> SuiteState:

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from zekt_cli import options
+from zekt_cli.addresses import SERVICES
 from zekt_cli.client import HttpClient, refused
-from zekt_cli.operations import SERVICES
 from zekt_cli.output import console, print_json, table
 
 _FAILED_FROM = 400

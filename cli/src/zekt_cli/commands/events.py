@@ -10,9 +10,10 @@ import click
 import msgspec
 
 from zekt_cli import options
+from zekt_cli.addresses import SERVICES
 from zekt_cli.client import HttpClient
 from zekt_cli.exits import CommandFailed
-from zekt_cli.operations import SERVICES, EventFilter, StoredEvent, page, pages
+from zekt_cli.operations import EventFilter, StoredEvent, page, pages
 from zekt_cli.output import print_line, short_time, short_type
 from zekt_common.envelope import Envelope
 

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from zekt_cli import options
+from zekt_cli.addresses import SERVICES
 from zekt_cli.client import HttpClient, refused
 from zekt_cli.exits import CommandFailed, Exit
-from zekt_cli.operations import SERVICES
 from zekt_cli.output import print_json
 from zekt_common.contracts.topology import SUBSCRIPTIONS
 

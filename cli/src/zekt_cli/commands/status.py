@@ -1,17 +1,18 @@
 """`zekt status`: what is running, whether it is ready, and how far behind it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from zekt_cli import options
+from zekt_cli.addresses import SERVICES
 from zekt_cli.client import HttpClient
 from zekt_cli.exits import CommandFailed, Exit
-from zekt_cli.operations import SERVICES
 from zekt_cli.output import console, print_json, table
 
 _OK = 200
+_READY = "ready"
 
 
 @click.command("status")
@@ -19,17 +20,30 @@ _OK = 200
 def command(*, as_json: bool, **suite: Any) -> None:
     """Show whether the suite is ready, and each service's backlog; exit 1 unless it is."""
     client = options.connect(**suite)
-    ready = client.request("GET", "/ready")
-    readiness: dict[str, Any] = ready.body if isinstance(ready.body, dict) else {"status": "unknown", "checks": []}
+    peers = client.peers
+    url, readiness = " ".join(peer.url for peer in peers), _together(map(_readiness, peers))
     services = {name: found for name in SERVICES if (found := _status(client, name)) is not None}
     if as_json:
-        print_json({"url": client.url, **readiness, "services": services})
+        print_json({"url": url, **readiness, "services": services})
     else:
-        click.echo(f"{client.url} is {readiness['status']}")
+        click.echo(f"{url} {'is' if len(peers) == 1 else 'are'} {readiness['status']}")
         _print_checks(readiness["checks"])
         _print_services(services)
-    if ready.status != _OK:
+    if readiness["status"] != _READY:
         raise CommandFailed(Exit.CHECK_FAILED, f"the suite is {readiness['status']}")
+
+
+def _readiness(peer: HttpClient) -> dict[str, Any]:
+    answer = peer.request("GET", "/ready")
+    return {"status": "unknown", "checks": []} | (answer.body if isinstance(answer.body, dict) else {})
+
+
+def _together(answers: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first status that is not ready, if there is one, and all checks."""
+    found = list(answers)
+    statuses = [each["status"] for each in found if each["status"] != _READY]
+    checks = [check for each in found for check in each["checks"]]
+    return {"status": next(iter(statuses), _READY), "checks": checks}
 
 
 def _status(client: HttpClient, service: str) -> Any:

@@ -9,13 +9,13 @@ from typing import Final
 
 import msgspec
 
+from zekt_cli.addresses import SERVICES
 from zekt_cli.copying import events, places, sealed
 from zekt_cli.copying.documents import MARKS, copy_documents
 from zekt_cli.copying.events import EventPlan
 from zekt_cli.copying.held import held_relays
 from zekt_cli.copying.tally import count
 from zekt_cli.exits import CommandFailed, Exit
-from zekt_cli.operations import SERVICES
 from zekt_cli.provision.azure import provision
 from zekt_common.adapters.azure_connections import AzureConnections
 from zekt_common.adapters.blob_container import BlobContainer

@@ -42,7 +42,7 @@ def running_suite(backend: str = "sqlite") -> Iterator[DemoSuite]:
         with child(arguments, log=log, ends_within_s=ENDS_WITHIN_S, env=_environment(data_dir)) as started:
             _await_ready(started)
             sandbox = msgspec.json.decode((data_dir / SANDBOX_FILE).read_bytes())
-            yield DemoSuite(SuiteClient(locate(None, data_dir)), GitHub(HttpClient(sandbox["github"])), data_dir)
+            yield DemoSuite(SuiteClient(locate((), data_dir)), GitHub(HttpClient(sandbox["github"])), data_dir)
 
 
 def _await_ready(started: Child) -> None:

@@ -178,8 +178,13 @@ class HostSettings:
 
 def is_secure_url(value: str) -> bool:
     """Return whether nobody on the way can read or change what is sent there: https, or http on loopback."""
-    parts = urlsplit(value)
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    scheme = urlsplit(value).scheme
+    return scheme == "https" or (scheme == "http" and is_loopback_url(value))
+
+
+def is_loopback_url(value: str) -> bool:
+    """Return whether what is sent there stays on this machine."""
+    return _is_loopback(urlsplit(value).hostname or "")
 
 
 def _is_loopback(host: str) -> bool:
