@@ -177,7 +177,7 @@ async def test_checks_that_break_make_the_process_unready(stage: Stage, tmp_path
     assert "secret" not in str(readiness)
 
 
-async def test_while_resources_open_it_is_live_and_says_starting(
+async def test_while_resources_open_it_is_live_says_starting_and_keeps_requests_waiting(
     stage: Stage, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     stage.may_open.clear()
@@ -194,14 +194,22 @@ async def test_while_resources_open_it_is_live_and_says_starting(
         assert await answer_of(response) == (503, {"status": "starting", "checks": []})
     async with http.get(f"{url}/accepting") as response:
         assert await answer_of(response) == (503, {"status": "starting", "checks": []})
-    async with http.post(f"{url}/here", data=b"x") as response:
-        assert (await answer_of(response))[1]["error"] == "starting"
+    early = asyncio.create_task(posted(http, f"{url}/here"))
+    async with http.get(f"{url}/live") as response:
+        assert response.status == 200
     assert not ready.is_set()
+    assert not early.done()
     stage.may_open.set()
     await ready.wait()
+    assert await early == 200
     stop.set()
     await task
     assert stage.happened == ["opened", "draining", "closed"]
+
+
+async def posted(http: aiohttp.ClientSession, url: str) -> int:
+    async with http.post(url, data=b"x") as response:
+        return response.status
 
 
 async def listening(port: int) -> None:

@@ -10,8 +10,9 @@ from aiohttp import web
 from zekt_common.auth.origin import UNKNOWN, network_of, origin_of
 from zekt_common.auth.requirements import Public
 from zekt_common.errors import SettingsError
-from zekt_common.kit.endpoint import Phase, routed
+from zekt_common.kit.endpoint import routed
 from zekt_common.kit.errors import json_response
+from zekt_common.kit.life import Life, Phase
 from zekt_common.kit.service import Route
 from zekt_common.kit.settings import EnvironmentReader, HostSettings, Network
 
@@ -33,7 +34,9 @@ async def origin(http: aiohttp.ClientSession, trusted: tuple[Network, ...], *for
         return json_response(origin_of(request))
 
     route = Route(method="GET", path="/", handler=handle, requires=Public())
-    runner = web.AppRunner(routed([route], lambda: Phase.RUNNING, trusted_proxies=trusted))
+    life = Life()
+    life.enter(Phase.RUNNING)
+    runner = web.AppRunner(routed([route], life, trusted_proxies=trusted))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

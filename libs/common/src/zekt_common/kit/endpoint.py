@@ -3,8 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -15,6 +14,7 @@ from zekt_common.auth.origin import TRUSTED_PROXIES
 from zekt_common.auth.requirements import ServiceRole
 from zekt_common.errors import StorageUnusable
 from zekt_common.kit.errors import Refusal
+from zekt_common.kit.life import Life
 from zekt_common.kit.service import Route
 from zekt_common.kit.settings import Network
 from zekt_common.kit.supervision import describe
@@ -29,22 +29,14 @@ _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?(?:\?|\Z)")
 log = structlog.get_logger()
 
 
-class Phase(StrEnum):
-    """Where a host is in its life; requests are handled while it is RUNNING or STOPPING."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-
-
 class Endpoint:
-    """One route as the host serves it."""
+    """One route as the host serves it; with a life, requests that come while it starts wait for that."""
 
-    def __init__(self, route: Route, phase: Callable[[], Phase]) -> None:
+    def __init__(self, route: Route, life: Life | None = None) -> None:
         self.route = route
         self._name = f"{route.method} {route.path}"
         self._measured = {METHOD: route.method, ROUTE: route.path}
-        self._phase = phase
+        self._life = life
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer the request; whatever goes wrong becomes a JSON error."""
@@ -58,7 +50,7 @@ class Endpoint:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
-            return await self.route.handler(self._admitted(request))
+            return await self.route.handler(await self._admitted(request))
         except Refusal as refusal:
             return refusal.response()
         except web.HTTPException as error:
@@ -72,10 +64,10 @@ class Endpoint:
             log.error("request_failed", route=self._name, **describe(error))  # noqa: TRY400 - a traceback may quote a payload
             return _unexpected().response()
 
-    def _admitted(self, request: web.Request) -> web.Request:
+    async def _admitted(self, request: web.Request) -> web.Request:
         """Return the request with its body bounded, if it may reach the handler at all."""
         _check_plain(request)
-        if self._phase() is Phase.STARTING:
+        if self._life is not None and not await self._life.started():
             raise Refusal(503, "starting", "The service is starting. Try again shortly.", headers=RETRY_SOON)
         length = request.content_length
         if length is None:  # chunked or no body: counted while it is read
@@ -101,7 +93,7 @@ async def answer_unmatched(request: web.Request) -> web.StreamResponse:
 
 def routed(
     routes: Sequence[Route],
-    phase: Callable[[], Phase],
+    life: Life,
     *,
     probes: Sequence[Route] = (),
     trusted_proxies: tuple[Network, ...] = (),
@@ -117,8 +109,8 @@ def routed(
     largest = max((route.max_body_bytes for route in routes), default=1)
     app = web.Application(client_max_size=max(1, largest))
     app[TRUSTED_PROXIES] = trusted_proxies
-    endpoints = [Endpoint(probe, lambda: Phase.RUNNING) for probe in probes]
-    endpoints += [Endpoint(route, phase) for route in routes]
+    endpoints = [Endpoint(probe) for probe in probes]
+    endpoints += [Endpoint(route, life) for route in routes]
     for endpoint in endpoints:
         app.router.add_route(endpoint.route.method, endpoint.route.path, endpoint.handle)
     app.router.add_route("*", "/{unmatched:.*}", answer_unmatched)

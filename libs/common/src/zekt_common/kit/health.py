@@ -13,8 +13,9 @@ import structlog
 from aiohttp import web
 
 from zekt_common.auth.requirements import Public
-from zekt_common.kit.endpoint import RETRY_SOON, Phase
+from zekt_common.kit.endpoint import RETRY_SOON
 from zekt_common.kit.errors import json_response
+from zekt_common.kit.life import Phase
 from zekt_common.kit.service import Check, Checks, Route, Service
 
 CHECK_TIMEOUT_S: Final = 5.0

@@ -21,9 +21,10 @@ from zekt_common.auth.authorisation_setup import open_authorisation
 from zekt_common.auth.entra_settings import EntraTenant
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.errors import SettingsError, ZektError
-from zekt_common.kit.endpoint import RETRY_SOON, Phase, routed
+from zekt_common.kit.endpoint import RETRY_SOON, routed
 from zekt_common.kit.errors import Refusal
 from zekt_common.kit.health import Health, Readiness
+from zekt_common.kit.life import Life, Phase
 from zekt_common.kit.service import Route, Service
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_common.telemetry.exporters import configure_telemetry
@@ -46,11 +47,11 @@ class Hosted:
     """A running host: where it listens, and whether it is ready."""
 
     def __init__(self, services: Sequence[Service]) -> None:
-        self.phase = Phase.STARTING
+        self.life = Life()
         self.url = ""
         self.internal_url = ""
         self._services = services
-        self._health = Health(services, lambda: self.phase)
+        self._health = Health(services, lambda: self.life.phase)
         self._runners: list[web.AppRunner] = []
         self.authorisation: Authorisation | None = None
 
@@ -68,7 +69,7 @@ class Hosted:
             await asyncio.sleep(READY_POLL_S)
 
     async def listen(self, settings: HostSettings) -> None:
-        """Open both ports; requests are refused as `starting` until the phase is RUNNING.
+        """Open both ports; requests wait for the start to be over, and are refused as `starting` where it takes long.
 
         Raises:
             CannotListen: a port is taken or forbidden.
@@ -78,7 +79,7 @@ class Hosted:
             routes = [route for route in guarded if route.internal == internal]
             probes = self._health.routes(internal=internal)
             proxies = () if internal else settings.trusted_proxies
-            app = routed(routes, lambda: self.phase, probes=probes, trusted_proxies=proxies)
+            app = routed(routes, self.life, probes=probes, trusted_proxies=proxies)
             runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=REQUESTS_END_WITHIN_S)
             self._runners.append(runner)
             await runner.setup()
@@ -93,7 +94,7 @@ class Hosted:
 
     async def wind_down(self) -> None:
         """Take no more requests, finish those under way, and drain every service, all within bounds."""
-        self.phase = Phase.STOPPING
+        self.life.enter(Phase.STOPPING)
         for runner in self._runners:
             for site in list(runner.sites):
                 await site.stop()
@@ -102,6 +103,7 @@ class Hosted:
 
     async def close(self) -> None:
         """Close both ports once the requests under way have ended, or their time is up."""
+        self.life.fail_to_start()
         runners, self._runners = self._runners, []
         await asyncio.gather(*(runner.cleanup() for runner in runners))
 
@@ -127,10 +129,10 @@ async def serving(
         hosted.authorisation = await resources.enter_async_context(opening)
         for service in services:
             await resources.enter_async_context(service.lifespan())
-        hosted.phase = Phase.RUNNING
+        hosted.life.enter(Phase.RUNNING)
         yield hosted
     finally:
-        await (hosted.wind_down() if hosted.phase is Phase.RUNNING else hosted.close())
+        await (hosted.wind_down() if hosted.life.phase is Phase.RUNNING else hosted.close())
         await _within(CLOSED_WITHIN_S, resources.aclose(), "resources")
 
 
