@@ -98,6 +98,12 @@ image-cli:
 image-%:
 	@$(BUILD) --target service --build-arg SERVICE=$* --tag $(IMAGES)/$*:$(TAG) .
 
+.PHONY: sbom
+sbom: $(addprefix sbom-,ingress identity router dispatcher cli) ## Write the bill of materials of each image to dist/sbom, as CycloneDX
+
+sbom-%: setup
+	@mkdir -p dist/sbom && deploy/docker/sbom $(BIN)/uv zekt-$* dist/sbom/$*.json && echo dist/sbom/$*.json
+
 .PHONY: format
 format: setup ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -46,8 +46,21 @@ def test_what_is_installed_is_what_the_lock_file_says() -> None:
 
 @pytest.mark.parametrize("shipped", ["runtime", "service", "cli"])
 def test_what_is_shipped_holds_no_build_tool(shipped: str) -> None:
-    for tool in ("apt", "pip", "gcc", "/opt/uv", "build-essential"):
+    for tool in ("apt", "pip install", "gcc", "/opt/uv", "build-essential"):
         assert tool not in stage(shipped), tool
+
+
+def test_what_the_base_image_brings_for_installing_is_taken_out() -> None:
+    assert "rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip*" in stage("runtime")
+
+
+def test_an_image_holds_its_bill_of_materials() -> None:
+    for built, package in (("build-service", '"zekt-${SERVICE}"'), ("build-cli", "zekt-cli")):
+        assert f"/opt/uv/bin/sbom /opt/uv/bin/uv {package} /opt/zekt/sbom.json" in stage(built)
+
+
+def test_a_builder_that_makes_every_stage_before_the_wanted_one_needs_no_service_for_the_command_line() -> None:
+    assert "${SERVICE}" not in DOCKERFILE[: DOCKERFILE.index(stage("build-service"))].partition("FROM ")[2]
 
 
 def test_an_image_says_how_healthy_its_service_is_and_where_it_comes_from() -> None:
