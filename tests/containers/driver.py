@@ -1,9 +1,15 @@
-"""Runs inside the composition, on the images' packages: `demo`, or `load SECONDS`; what it found goes out as JSON."""
+"""Runs in containers, on the images' packages: `demo`, `onboard` and `ambiguous` beside the services, `load` outside.
+
+What it found goes out as JSON.
+"""
 
 import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +21,15 @@ from zekt_cli.exits import CommandFailed
 from zekt_cli.suite import locate
 
 GATEWAY: Final = "http://127.0.0.1:8000"
+GATEWAY_FROM_OUTSIDE: Final = "http://network:8000"
 OPERATORS: Final = "http://127.0.0.1:8090"
 GITHUB: Final = "http://127.0.0.1:8070"
 DATA: Final = Path("/var/lib/zekt")
+STOP: Final = Path("/control/stop")
 PATIENCE_S: Final = 60.0
 PAUSE_S: Final = 0.1
+AT_A_TIME: Final = 8
+BETWEEN_RUNS_S: Final = 0.2
 AMBIGUOUS: Final = "dev.zekt.delivery.attempt-ambiguous"
 
 
@@ -58,35 +68,61 @@ def demo(story: Story) -> dict[str, Any]:
     return {"checks": story.checks.passed}
 
 
-def load(story: Story, seconds: float) -> dict[str, Any]:
-    """Complete runs for so long, then wait for the dispatches of those that were acknowledged whole."""
-    github, acknowledged, refused = story.demo.github, set(), 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        run = github.start_run(PROVIDER, LISTED)
-        if _acknowledged(github, run):
-            acknowledged.add(str(run.id))
-        else:
-            refused += 1
-        time.sleep(PAUSE_S)
+def onboard(story: Story) -> dict[str, Any]:
+    """Tell GitHub and Zekt who provides and who consumes."""
+    return {"changed": len(story.onboard().changed)}
+
+
+def ambiguous(story: Story) -> list[str]:
+    """Return the deliveries of which the dispatcher says that it cannot know whether an attempt has arrived."""
+    query = f"/api/operations/dispatcher/events?limit=1000&type={AMBIGUOUS}"
+    found, cursor = list[str](), ""
+    while True:
+        page = story.demo.suite.call("GET", f"{query}&cursor={cursor}" if cursor else query)
+        found += [event["stream"].removeprefix("delivery/") for event in page["events"]]
+        if page["cursor"] == cursor:
+            return found
+        cursor = page["cursor"]
+
+
+def load(github: GitHub) -> dict[str, Any]:
+    """Complete runs with a message each, several at a time, until told to stop; then wait for what was acknowledged."""
+    with ThreadPoolExecutor(AT_A_TIME) as workers:
+        ended = [each for some in workers.map(lambda _: list(_runs(github)), range(AT_A_TIME)) for each in some]
+    acknowledged = {str(run.id) for run, message, webhook in ended if (message, webhook) == ("200", "202")}
     wanted = {(run_id, consumer) for run_id in acknowledged for consumer in CONSUMERS}
     sent = _sent(github, wanted)
-    repeated = {id_ for id_, count in Counter(_zekt(one)["deliveryId"] for one in sent).items() if count > 1}
+    counts = Counter(_zekt(one)["deliveryId"] for one in sent)
     return {
         "acknowledged": len(acknowledged),
-        "refused": refused,
+        "messages": Counter(message for _, message, _ in ended),
+        "webhooks": Counter(webhook for _, _, webhook in ended),
         "missing": len(wanted - _arrived(sent)),
-        "repeated": len(repeated),
-        "unreported": len(repeated - _ambiguous(story.demo.suite)),
+        "repeated": sorted(id_ for id_, count in counts.items() if count > 1),
     }
 
 
-def _acknowledged(github: GitHub, run: Run) -> bool:
+def _runs(github: GitHub) -> Iterator[tuple[Run, str, str]]:
+    """Send message and webhook of one run after the other, each once, and yield how they were answered."""
+    while not STOP.exists():
+        with suppress(CommandFailed):  # GitHub tells of a run's start too, and waits for the answer
+            run = github.start_run(PROVIDER, LISTED)
+            yield run, _message(github, run), _webhook(github, run)
+        time.sleep(BETWEEN_RUNS_S)
+
+
+def _message(github: GitHub, run: Run) -> str:
     try:
-        posted = post_event(GATEWAY, github.oidc_token(run), run).status == 200
+        return str(post_event(GATEWAY_FROM_OUTSIDE, github.oidc_token(run), run).status)
     except CommandFailed:
-        posted = False
-    return [delivery["status_code"] for delivery in github.complete(run)] == [202] and posted
+        return "no answer"
+
+
+def _webhook(github: GitHub, run: Run) -> str:
+    try:
+        return " ".join(str(delivery["status_code"]) for delivery in github.complete(run))
+    except CommandFailed:
+        return "no answer"
 
 
 def _sent(github: GitHub, wanted: set[tuple[str, str]]) -> list[Dispatch]:
@@ -95,7 +131,7 @@ def _sent(github: GitHub, wanted: set[tuple[str, str]]) -> list[Dispatch]:
         sent = [one for one in github.dispatches() if one.status == 204]
         if wanted <= _arrived(sent) or time.monotonic() > deadline:
             return sent
-        time.sleep(PAUSE_S)
+        time.sleep(1)
 
 
 def _arrived(sent: list[Dispatch]) -> set[tuple[str, str]]:
@@ -105,11 +141,6 @@ def _arrived(sent: list[Dispatch]) -> set[tuple[str, str]]:
 def _zekt(dispatch: Dispatch) -> dict[str, Any]:
     content: dict[str, Any] = dispatch.client_payload["zekt"]
     return content
-
-
-def _ambiguous(suite: SuiteClient) -> set[str]:
-    page = suite.call("GET", f"/api/operations/dispatcher/events?limit=1000&type={AMBIGUOUS}")
-    return {event["stream"].removeprefix("delivery/") for event in page["events"]}
 
 
 def _ready(suite: SuiteClient, github: GitHub) -> bool:
@@ -125,7 +156,11 @@ def _ready(suite: SuiteClient, github: GitHub) -> bool:
     return all(answer.status == 200 for answer in answers)
 
 
+def _found(action: str) -> Any:
+    if action == "load":
+        return load(GitHub(HttpClient(GITHUB)))
+    return {"demo": demo, "onboard": onboard, "ambiguous": ambiguous}[action](connected())
+
+
 if __name__ == "__main__":
-    told = connected()
-    found = demo(told) if sys.argv[1] == "demo" else load(told, float(sys.argv[2]))
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps(_found(sys.argv[1])) + "\n")

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.deploy.composition import FILES, ROOT, SERVICES, composition, environment
+from tests.deploy.composition import DOCKER, FILES, ROOT, SERVICES, composition, environment
 from zekt_common.adapters.master_key_file import ensure_key_file
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_dispatcher.settings import DispatcherSettings
@@ -29,6 +29,7 @@ READERS: Mapping[str, ReadSettings] = {
     "dispatcher": DispatcherSettings.from_env,
 }
 ASKED_FOR = {"ZEKT_GITHUB_APP_ID": "7", "ZEKT_GITHUB_WEBHOOK_SECRETS": "made up"}
+CUT_OFF = "test $$(wc -l < /proc/net/route) -gt 1 || { sleep 3; kill 1; exit 1; }; "
 EVERYWHERE = pytest.mark.parametrize("name", FILES)
 EACH = pytest.mark.parametrize("service", SERVICES)
 
@@ -90,6 +91,22 @@ def test_only_the_gateway_is_reached_from_outside(name: str) -> None:
     published = {service: each["ports"] for service, each in services.items() if "ports" in each}
     assert published == {"network": ["${GATEWAY_ADDRESS:-127.0.0.1}:8080:8000"]}
     assert {services[service]["network_mode"] for service in (*SERVICES, "gateway")} == {"service:network"}
+
+
+@EVERYWHERE
+def test_who_shares_the_network_namespace_looks_whether_it_is_still_there(name: str) -> None:
+    services = composition(name)["services"]
+    (of_images,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)
+    for service in SERVICES:
+        assert services[service]["healthcheck"]["test"] == ["CMD-SHELL", CUT_OFF + " ".join(json.loads(of_images))]
+    assert services["gateway"]["healthcheck"]["test"][1].startswith(CUT_OFF)
+
+
+@EVERYWHERE
+def test_another_version_of_ours_leaves_gateway_and_network_alone(name: str) -> None:
+    services = composition(name)["services"]
+    assert services["network"]["image"] == services["gateway"]["image"]
+    assert "ZEKT_TAG" not in services["network"]["image"]
 
 
 @EVERYWHERE

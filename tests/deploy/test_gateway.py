@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.composition import FILES, SERVICES, environment
-from tests.deploy.gateway import is_plain, servers, upstreams
+from tests.deploy.gateway import is_plain, sections, servers, upstreams
 from zekt_common.auth.requirements import Operator, OperatorOrOwner
 from zekt_common.kit.service import Route
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
@@ -21,6 +21,7 @@ from zekt_router.app import build_service as build_router
 from zekt_router.settings import RouterSettings
 
 PUBLIC, OPERATORS = servers()
+GITHUB_WAITS_S = 10
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_every_public_route_can_be_written_plainly(routes: Sequence[tuple[str, R
 )
 def test_a_path_that_the_gateway_and_a_service_could_read_differently_goes_nowhere(path: str) -> None:
     assert not is_plain(path)
-    assert "if ($is_plain = 0) { return 404; }" in PUBLIC.text
+    assert "http-request deny deny_status 404 unless plain" in PUBLIC.text
 
 
 def test_operators_routes_are_on_loopback_alone() -> None:
@@ -92,7 +93,7 @@ def test_operators_routes_are_on_loopback_alone() -> None:
 
 
 def test_what_comes_from_outside_is_marked_so_that_operators_routes_refuse_it() -> None:
-    assert "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;" in PUBLIC.text
+    assert "http-request add-header X-Forwarded-For %[src]" in PUBLIC.text
     assert "X-Forwarded-For" not in OPERATORS.text, "what somebody else has marked stays marked"
 
 
@@ -114,6 +115,22 @@ def test_the_gateway_knows_the_public_port_of_every_service_and_no_internal_one(
 @pytest.mark.parametrize("name", FILES)
 def test_the_command_line_in_a_container_speaks_to_the_operators_port(name: str) -> None:
     assert environment(name, "zekt")["ZEKT_URL"] == f"http://{OPERATORS.listen}"
+
+
+def test_what_a_restarting_service_refuses_waits_as_long_as_github_does_and_no_longer() -> None:
+    (defaults,) = sections("defaults").values()
+    (pause_ms,) = re.findall(r"timeout connect (\d+)ms", defaults)
+    (tries,) = re.findall(r"retries (\d+)", defaults)
+    assert GITHUB_WAITS_S / 2 < int(pause_ms) * int(tries) / 1000 < GITHUB_WAITS_S
+
+
+def test_only_what_is_known_again_by_its_id_is_sent_again_after_it_may_have_been_heard() -> None:
+    again = {name: text for name, text in sections("backend").items() if "retry-on" in text}
+    assert list(again) == ["ingress"]
+    assert (
+        "http-request disable-l7-retry unless { path /webhooks/github } || { path /api/events/receive }"
+        in again["ingress"]
+    )
 
 
 def _is_public(route: Route) -> bool:

@@ -14,7 +14,7 @@ from zekt_common.contracts.topology import SUBSCRIPTIONS
 
 def test_both_ways_in_lead_where_the_gateway_leads() -> None:
     public, _ = servers()
-    wanted = {(location.path, location.exact, location.upstream) for location in public.locations if location.upstream}
+    wanted = {(rule.path, rule.exact, rule.backend) for rule in public.rules}
     assert _ingress_routes(of_kind("production", "Ingress")["zekt"]) == wanted
     assert _http_routes(of_kind("production-http-route", "HTTPRoute")["zekt"]) == wanted
 

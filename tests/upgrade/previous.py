@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +16,16 @@ class NoHistory(Exception):
     """There is no earlier commit here: not a clone, or one of a single commit."""
 
 
-def sources_of_previous(directory: Path) -> Path:
-    """Put the files of the commit that `ZEKT_UPGRADE_FROM` names (the one before) there, and return their root.
+def sources_of_previous(directory: Path, members: Sequence[str] = MEMBERS) -> Path:
+    """Put the members of the commit that `ZEKT_UPGRADE_FROM` names (the one before) there, all of it if none is named.
+
+    Returns their root.
 
     Raises:
         NoHistory: it is not known here.
     """
     archive = directory / "previous.tar"
-    command = ["git", "-C", str(ROOT), "archive", "--output", str(archive), FROM, *MEMBERS]
+    command = ["git", "-C", str(ROOT), "archive", "--output", str(archive), FROM, *members]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NoHistory(f"{FROM} cannot be read: {done.stderr.strip()}")
