@@ -212,6 +212,21 @@ async def posted(http: aiohttp.ClientSession, url: str) -> int:
         return response.status
 
 
+async def test_a_connection_that_was_taken_just_before_the_end_is_heard_out(stage: Stage, tmp_path: Path) -> None:
+    async with serving([stage.service(route(echo))], settings(tmp_path)) as hosted:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(hosted.url.rpartition(":")[2]))
+        async with aiohttp.ClientSession() as http, http.get(f"{hosted.url}/live") as response:
+            assert response.status == 200, "what came later is taken, so what came before is"
+        ending = asyncio.create_task(hosted.wind_down())
+        await stage.draining.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)  # turns of the loop in which it would be closed
+        writer.write(b"POST /here HTTP/1.1\r\nHost: here\r\nContent-Length: 1\r\n\r\nx")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await ending
+
+
 async def listening(port: int) -> None:
     async with asyncio.timeout(5):
         while True:

@@ -30,6 +30,7 @@ from zekt_common.kit.settings import EnvironmentReader, HostSettings
 from zekt_common.telemetry.exporters import configure_telemetry
 from zekt_common.telemetry.logging import configure_logging
 
+HEARD_OUT_S: Final = 0.1
 REQUESTS_END_WITHIN_S: Final = 3.0
 DRAINED_WITHIN_S: Final = 5.0
 CLOSED_WITHIN_S: Final = 2.0
@@ -93,13 +94,18 @@ class Hosted:
         return self.authorisation
 
     async def wind_down(self) -> None:
-        """Take no more requests, finish those under way, and drain every service, all within bounds."""
+        """Take no more connections, answer those that are there, and drain every service, all within bounds."""
         self.life.enter(Phase.STOPPING)
         for runner in self._runners:
             for site in list(runner.sites):
                 await site.stop()
         drains = [_within(DRAINED_WITHIN_S, service.drain(), service.name) for service in self._services]
-        await asyncio.gather(self.close(), *drains)
+        await asyncio.gather(self._hear_out(), *drains)
+
+    async def _hear_out(self) -> None:
+        """Close when the requests of connections just taken had time to arrive: closing drops who said nothing yet."""
+        await asyncio.sleep(HEARD_OUT_S)
+        await self.close()
 
     async def close(self) -> None:
         """Close both ports once the requests under way have ended, or their time is up."""
