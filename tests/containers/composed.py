@@ -84,19 +84,15 @@ class Composed:
     def state(self, service: str) -> State:
         """Return what Docker says of the service's container."""
         (id_,) = self.compose("ps", "-a", "-q", service).split()
-        (found,) = json.loads(output(["docker", "inspect", id_], self.environment))
-        health = found["State"].get("Health", {}).get("Status", "")
-        return State(id_, found["State"]["Pid"], found["RestartCount"], health, found["Config"]["Image"])
+        return _state_of(id_)
 
     def until_well(self, service: str) -> State:
         """Wait until the service's container runs and is healthy."""
-        return _eventually(lambda: self.state(service), lambda state: state.is_well, f"{service} is not well")
+        return _eventually(self.state(service), lambda state: state.is_well, f"{service} is not well")
 
     def until_back(self, service: str, before: State) -> None:
         """Wait until Docker has restarted the service's container, and it is healthy."""
-        _eventually(
-            lambda: self.state(service), lambda state: state.has_come_back(before), f"{service} does not come back"
-        )
+        _eventually(before, lambda state: state.has_come_back(before), f"{service} does not come back")
 
     def strike(self, service: str) -> State:
         """SIGKILL the container's first process from outside, as the kernel would, and return what it was before.
@@ -146,12 +142,19 @@ def _waiting() -> Sequence[str]:
     return ("--wait",) if compose_command() == ["docker", "compose"] else ()
 
 
-def _eventually(look: Callable[[], State], is_reached: Callable[[State], bool], otherwise: str) -> State:
+def _state_of(id_: str) -> State:
+    (found,) = json.loads(output(["docker", "inspect", id_]))
+    health = found["State"].get("Health", {}).get("Status", "")
+    return State(id_, found["State"]["Pid"], found["RestartCount"], health, found["Config"]["Image"])
+
+
+def _eventually(state: State, is_reached: Callable[[State], bool], otherwise: str) -> State:
     deadline = time.monotonic() + UP_WITHIN_S
-    while not is_reached(found := look()):
-        assert time.monotonic() < deadline, f"{otherwise}: {found}"
+    while not is_reached(state):
+        assert time.monotonic() < deadline, f"{otherwise}: {state}"
         time.sleep(LOOK_AGAIN_S)
-    return found
+        state = _state_of(state.id)
+    return state
 
 
 def _private_key() -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from tests.containers.commands import WANTED
 from tests.containers.composed import Composed, composition
 from tests.containers.images import SERVICES, TAG, TAG_BEFORE, build
-from tests.upgrade.previous import sources_of_previous
+from tests.upgrade.previous import wanted_sources
 
 pytestmark = [
     pytest.mark.skipif(not WANTED, reason="containers: `make test-containers` runs them, where a Docker engine is"),
@@ -21,7 +21,7 @@ ORDER = ("identity", "router", "dispatcher", "ingress")
 def before(images: None, tmp_path: Path) -> Iterator[Composed]:
     """The suite on the images of the commit before."""
     del images
-    build(TAG_BEFORE, sources_of_previous(tmp_path, ()), SERVICES)
+    build(TAG_BEFORE, wanted_sources(tmp_path, ()), SERVICES)
     with composition(tmp_path, TAG_BEFORE) as started:
         yield started
 

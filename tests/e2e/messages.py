@@ -14,9 +14,9 @@ ARRIVES_WITHIN_S = 240
 Received = Counter[tuple[str, str, str]]
 
 
-async def post_message(suite: Suite, sandbox: GitHubSandbox, run_id: int, payload: Any) -> dict[str, Any]:
-    """Post a message with the run's own token; anything but 200 fails the test."""
-    body = {
+def message_of(run_id: int, payload: Any) -> dict[str, Any]:
+    """Return a message as the run's workflow posts it."""
+    return {
         "eventType": "deployment",
         "repository": PROVIDER,
         "workflowRunId": str(run_id),
@@ -27,9 +27,13 @@ async def post_message(suite: Suite, sandbox: GitHubSandbox, run_id: int, payloa
         "payload": payload,
         "timestamp": "2026-01-01T00:00:00Z",
     }
+
+
+async def post_message(suite: Suite, sandbox: GitHubSandbox, run_id: int, payload: Any) -> dict[str, Any]:
+    """Post a message with the run's own token; anything but 200 fails the test."""
     headers = {"Authorization": f"Bearer {sandbox.mint_oidc_token(run_id)}", "X-GitHub-Repository": PROVIDER}
     url = f"{suite.url('ingress')}/api/events/receive"
-    async with suite.http.post(url, json=body, headers=headers) as answer:
+    async with suite.http.post(url, json=message_of(run_id, payload), headers=headers) as answer:
         content: dict[str, Any] = await answer.json()
         assert answer.status == 200, content
         return content

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import aiohttp
 
 from tests.e2e.catalogs import PROVIDER, WORKFLOW
+from tests.e2e.messages import message_of
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.github.model import HookDelivery
@@ -63,17 +64,7 @@ async def send_messages_then_webhooks(
 
 async def post_until_acknowledged(suite: Suite, sandbox: GitHubSandbox, run_id: int) -> None:
     """Post the run's message again and again until it is acknowledged."""
-    body = {
-        "eventType": "deployment",
-        "repository": PROVIDER,
-        "workflowRunId": str(run_id),
-        "triggeredBy": "octocat",
-        "commitSha": "0" * 40,
-        "ref": "refs/heads/main",
-        "workflow": "CI",
-        "payload": {"run": str(run_id)},
-        "timestamp": "2026-01-01T00:00:00Z",
-    }
+    body = message_of(run_id, {"run": str(run_id)})
     while True:
         headers = {"Authorization": f"Bearer {sandbox.mint_oidc_token(run_id)}"}
         try:

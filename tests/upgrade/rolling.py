@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ from tests.upgrade.previous import import_path
 from zekt_sandbox import GitHubSandbox
 
 ENDS_WITHIN_S: Final = 20
+ON_ITS_WAY_S: Final = 1.0
+"""How long a process is kept that gets no more connections, so that those made before reach it: the chart's preStop."""
 
 
 @dataclass
@@ -35,21 +37,37 @@ class RollingSuite(Suite):
         """Start every service from the sources there."""
         await asyncio.gather(*(self.replace(name, root) for name in SERVICES))
 
-    async def replace(self, name: str, root: Path) -> None:
-        """Start the service from there, lead its addresses to it once it is ready, and end the one before."""
+    async def replace(self, name: str, root: Path, *, during: AbstractAsyncContextManager[None] | None = None) -> None:
+        """Start the service from there, lead its addresses to it once it is ready, and tell the one before to end.
+
+        `during` is entered before the addresses change and left when the one before was told.
+        """
         ports = free_port(), free_port()
-        process = self._spawn(name, ports, root)
+        process = self._spawn(name, ports, root, self.data_dir.parent / f"{name}.log")
         self.processes.append(process)
         await self.ready_at(f"http://127.0.0.1:{ports[0]}", name)
-        for address, port in zip(self.addresses[name], ports, strict=True):
-            address.lead_to(port)
         before, self.running[name] = self.running.get(name), process
+        async with during or nullcontext():
+            for address, port in zip(self.addresses[name], ports, strict=True):
+                address.lead_to(port)
+            if before is not None:
+                await asyncio.sleep(ON_ITS_WAY_S)
+                before.terminate()
         if before is not None:
-            await self._end(name, before)
+            await self._ended(name, before)
 
-    def _spawn(self, name: str, ports: tuple[int, int], root: Path) -> subprocess.Popen[bytes]:
+    async def refused(self, name: str, root: Path) -> tuple[int, str]:
+        """Start the service from there, which gives up, and return its exit code and its last line."""
+        said = self.data_dir.parent / "refused.log"
+        process = self._spawn(name, (free_port(), free_port()), root, said)
+        self.processes.append(process)
+        code = await asyncio.to_thread(process.wait, ENDS_WITHIN_S)
+        self.processes.remove(process)
+        return code, said.read_text().splitlines()[-1]
+
+    def _spawn(self, name: str, ports: tuple[int, int], root: Path, said: Path) -> subprocess.Popen[bytes]:
         settings = {"ZEKT_PORT": str(ports[0]), "ZEKT_INTERNAL_PORT": str(ports[1]), "PYTHONPATH": import_path(root)}
-        with (self.data_dir.parent / f"{name}.log").open("ab") as log:
+        with said.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"zekt_{name}"],
                 env=os.environ | self.environment | settings | {"ZEKT_IDENTITY_URL": self.identity_url},
@@ -57,8 +75,7 @@ class RollingSuite(Suite):
                 stderr=log,
             )
 
-    async def _end(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        process.terminate()
+    async def _ended(self, name: str, process: subprocess.Popen[bytes]) -> None:
         code = await asyncio.to_thread(process.wait, ENDS_WITHIN_S)
         assert code == 0, f"{name} ended with {code}"
         self.processes.remove(process)

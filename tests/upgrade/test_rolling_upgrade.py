@@ -1,101 +1,78 @@
-"""From the commit before to this one, service by service, under load: nothing is refused and nothing is lost."""
+"""From the commit before to this one and back, service by service, under load: nothing refused, nothing lost."""
 
-import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.e2e.catalogs import catalog, onboard
 from tests.e2e.counting import all_received, assert_repeats_are_reported_as_ambiguous, every_subscription
-from tests.e2e.sending import prepared, started_runs
-from tests.upgrade.previous import FROM, MEMBERS, ROOT, NoHistory, import_path, sources_of_previous
+from tests.upgrade.load import Load
+from tests.upgrade.previous import ROOT
 from tests.upgrade.rolling import RollingSuite, rolling_suite
 from zekt_sandbox import GitHubSandbox, Limits
-from zekt_sandbox.github.model import HookDelivery
 
-MOST_WEBHOOKS = 3000
-PAUSE_S = 0.02
 ORDER = ("identity", "router", "dispatcher", "ingress")
+RUNS_EACH = 20
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 
-@pytest.fixture
-def previous(tmp_path: Path) -> Path:
-    try:
-        return sources_of_previous(tmp_path)
-    except NoHistory as error:
-        pytest.skip(f"the upgrade from {FROM} did NOT run: {error}")
-
-
-class Load:
-    """Webhooks one after the other; each is sent once, as GitHub would."""
-
-    def __init__(self, suite: RollingSuite, deliveries: Sequence[HookDelivery]) -> None:
-        self._suite, self._deliveries = suite, deliveries
-        self.answers: list[int | str] = []
-        self._answered = asyncio.Condition()
-
-    async def reach(self, count: int) -> None:
-        """Wait until so many were answered."""
-        async with self._answered:
-            await self._answered.wait_for(lambda: len(self.answers) >= count)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        for delivery in self._deliveries:
-            if stop.is_set():
-                return
-            self.answers.append(await self._send(delivery))
-            async with self._answered:
-                self._answered.notify_all()
-            await asyncio.sleep(PAUSE_S)
-        raise AssertionError("the upgrade took longer than there were webhooks")
-
-    async def _send(self, delivery: HookDelivery) -> int | str:
-        url, http = self._suite.webhook_url, self._suite.http
-        try:
-            async with http.post(url, data=delivery.body, headers=delivery.headers) as answer:
-                return answer.status
-        except aiohttp.ClientError as error:
-            return type(error).__name__
-
-
-async def upgrade(suite: RollingSuite, loaded: Load) -> None:
-    """Replace one service after the other, each under some load."""
-    for name in ORDER:
-        answered = len(loaded.answers)
-        await suite.replace(name, ROOT)
-        await loaded.reach(answered + 20)
-
-
-@pytest.mark.parametrize("member", MEMBERS)
-def test_what_runs_before_the_upgrade_is_the_earlier_code(previous: Path, member: str) -> None:
-    package = f"zekt_{member.split('/')[1]}"
-    show = [sys.executable, "-c", f"import {package}; print({package}.__file__)"]
-    shown = subprocess.run(
-        show, env=os.environ | {"PYTHONPATH": import_path(previous)}, capture_output=True, text=True, check=True
-    )
-    assert Path(shown.stdout.strip()).is_relative_to(previous / member)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(280)
-async def test_an_upgrade_under_load_refuses_and_loses_nothing(tmp_path: Path, previous: Path) -> None:
+@asynccontextmanager
+async def under_load(directory: Path, root: Path) -> AsyncIterator[tuple[RollingSuite, Load]]:
+    """Run the sources at `root` under load until the block ends; then nothing was refused, and all arrives."""
     async with GitHubSandbox.start(limits=Limits(enabled=False)) as sandbox:
         onboard(sandbox)
-        async with rolling_suite(tmp_path, sandbox, previous) as suite:
-            await suite.apply(catalog())
-            runs = await started_runs(sandbox, MOST_WEBHOOKS)
-            loaded, stop = Load(suite, prepared(sandbox, runs)), asyncio.Event()
-            sending = asyncio.create_task(loaded.run(stop))
-            await upgrade(suite, loaded)
-            stop.set()
-            await sending
-            assert set(loaded.answers) == {202}
-            expected = every_subscription(runs[: len(loaded.answers)])
-            received = await all_received(sandbox, expected)
-            assert set(received) == expected
+        async with rolling_suite(directory, sandbox, root) as suite:
+            await suite.apply(catalog(mode="events+messages"))
+            load = Load(suite, sandbox)
+            async with load.running():
+                await load.further(RUNS_EACH)
+                yield suite, load
+            assert (set(load.messages), set(load.webhooks)) == ({200}, {202})
+            expected = every_subscription(load.runs)
+            assert set(await all_received(sandbox, expected)) == expected
             await assert_repeats_are_reported_as_ambiguous(suite, sandbox)
+
+
+async def replaced(suite: RollingSuite, load: Load, name: str, root: Path) -> None:
+    """Replace the service, ingress over a webhook that it has half of, and see runs through after it."""
+    await suite.replace(name, root, during=load.half_sent() if name == "ingress" else None)
+    await load.further(RUNS_EACH)
+
+
+async def test_an_upgrade_under_load_refuses_and_loses_nothing(tmp_path: Path, previous: Path) -> None:
+    async with under_load(tmp_path, previous) as (suite, load):
+        for name in ORDER:
+            await replaced(suite, load, name, ROOT)
+
+
+async def test_a_rollback_under_load_refuses_and_loses_nothing(tmp_path: Path, previous: Path) -> None:
+    async with under_load(tmp_path, ROOT) as (suite, load):
+        for name in reversed(ORDER):
+            await replaced(suite, load, name, previous)
+
+
+async def test_a_version_that_cannot_read_what_is_stored_is_kept_out_while_the_one_that_can_goes_on(
+    tmp_path: Path, previous: Path
+) -> None:
+    async with under_load(tmp_path, ROOT) as (suite, load):
+        file = suite.data_dir / "ingress.db"
+        changed_by_a_newer_version(file)
+        code, said = await suite.refused("ingress", previous)
+        assert (code, said) == (1, f"zekt: {refusal(file)}")
+        await load.further(RUNS_EACH)
+
+
+def changed_by_a_newer_version(file: Path) -> None:
+    """Give the file the mark of a schema that nobody knows yet."""
+    with closing(sqlite3.connect(file, timeout=30)) as connection:
+        (known,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {known + 1}")
+
+
+def refusal(file: Path) -> str:
+    with closing(sqlite3.connect(file, timeout=30)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return f"{file} has schema version {version}, this program knows {version - 1}: run the newer Zekt"
