@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 
 from zekt_sandbox.servicebus import ServiceBusSandbox, serving
+from zekt_sandbox.servicebus.faults import Faults
 from zekt_sandbox.servicebus.message import Message
 
 CONFIG = {
@@ -38,7 +39,8 @@ async def test_connections_faults_and_counts_are_shown(controls: Controls) -> No
         200,
         {
             "connections": 0,
-            "faults": {"lost_answers": 0, "refused_sends": 0, "delay_s": 0.0},
+            "refused_connections": 0,
+            "faults": {"lost_answers": 0, "refused_sends": 0, "delay_s": 0.0, "max_connections": 0},
             "topics": {"t": {"received": 2, "duplicates": 0, "subscriptions": {"s": counts}}},
         },
     )
@@ -50,9 +52,10 @@ async def test_faults_are_ordered_and_cleared(controls: Controls) -> None:
     assert await controls.call("POST", "/faults/lost_answers", count=3) == (200, {})
     assert await controls.call("POST", "/faults/refused_sends", count=None) == (200, {})
     assert await controls.call("POST", "/faults/delay", seconds=0.5) == (200, {})
-    assert (faults.lost_answers, faults.refused_sends, faults.delay_s) == (3, None, 0.5)
+    assert await controls.call("POST", "/faults/max_connections", count=10) == (200, {})
+    assert faults == Faults(lost_answers=3, refused_sends=None, delay_s=0.5, max_connections=10)
     assert await controls.call("DELETE", "/faults") == (200, {})
-    assert (faults.lost_answers, faults.refused_sends, faults.delay_s) == (0, 0, 0.0)
+    assert faults == Faults()
 
 
 async def test_an_outage_leaves_the_controls_open(controls: Controls) -> None:

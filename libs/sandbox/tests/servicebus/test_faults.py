@@ -118,3 +118,16 @@ async def test_faults_that_make_no_sense_are_refused() -> None:
 async def test_the_clock_is_only_advanced() -> None:
     with pytest.raises(ValueError, match="only advanced"):
         Clock().advance(-1)
+
+
+async def test_a_connection_over_the_limit_is_refused_until_another_is_closed(fragile: Bus) -> None:
+    fragile.sandbox.faults.limit_connections(fragile.sandbox.connection_count)
+    refused_before = fragile.sandbox.refused_connections
+    with pytest.raises(ServiceBusError, match="ConnectionsQuotaExceeded"):
+        async with fragile.receiving():
+            pytest.fail("it was let in")
+    assert fragile.sandbox.refused_connections > refused_before
+    await fragile.send(Message("x"))
+    await fragile.sender.close()
+    async with fragile.receiving() as receiver:
+        assert [str(message) for message in await take(receiver)] == ["x"]

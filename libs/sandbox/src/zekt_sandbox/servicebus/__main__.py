@@ -27,6 +27,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tls-cert", type=Path, help="speak TLS with this certificate (PEM)")
     parser.add_argument("--tls-key", type=Path, help="the certificate's key (PEM)")
     parser.add_argument("--administration-port", type=int, help="where the administration is, over TLS; none left out")
+    parser.add_argument("--max-connections", type=int, default=0, help="refuse more, as the official emulator does ten")
     return parser.parse_args(argv)
 
 
@@ -39,6 +40,7 @@ def _options(arguments: argparse.Namespace) -> ServiceBusOptions:
         key=arguments.key,
         token_audience=arguments.token_audience,
         tls=_tls(arguments),
+        max_connections=arguments.max_connections,
     )
 
 

@@ -4,7 +4,7 @@ from zekt_sandbox.servicebus import cbs
 from zekt_sandbox.servicebus.amqp.connection import Connection
 from zekt_sandbox.servicebus.amqp.link import Link
 from zekt_sandbox.servicebus.amqp.performatives import AmqpError
-from zekt_sandbox.servicebus.errors import not_allowed, unauthorized
+from zekt_sandbox.servicebus.errors import not_allowed, too_many_connections, unauthorized
 from zekt_sandbox.servicebus.faults import Faults
 from zekt_sandbox.servicebus.management import ManagementNode, QueueManagementNode, TopicManagementNode
 from zekt_sandbox.servicebus.namespace import Namespace, entity_path
@@ -24,11 +24,23 @@ class ServiceBusBroker:
         self.authorizer = authorizer
         self.faults = faults
         self.connections: set[Connection] = set()
+        self.refused_connections = 0
 
     @property
     def incoming_delay_s(self) -> float:
         """How late to act on what arrives."""
         return self.faults.delay_s
+
+    def admit(self, connection: Connection) -> None:
+        """Let a connection that has said hello in, unless as many as may be are in.
+
+        Raises:
+            AmqpError: it is one too many.
+        """
+        others = sum(each.is_open for each in self.connections if each is not connection)
+        if 0 < self.faults.max_connections <= others:
+            self.refused_connections += 1
+            raise too_many_connections()
 
     def attach(self, link: Link) -> None:
         """Open the link to the node at its address.

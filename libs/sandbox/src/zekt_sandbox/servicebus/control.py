@@ -83,6 +83,11 @@ async def _slow_down(sandbox: ServiceBusSandbox, seconds: float) -> dict[str, An
     return {}
 
 
+async def _limit_connections(sandbox: ServiceBusSandbox, count: int) -> dict[str, Any]:
+    sandbox.faults.limit_connections(int(count))
+    return {}
+
+
 async def _purge(sandbox: ServiceBusSandbox) -> dict[str, Any]:
     sandbox.purge()
     return {}
@@ -100,6 +105,7 @@ ROUTES: dict[tuple[str, str], Control] = {
     ("POST", "/faults/lost_answers"): _lose_answers,
     ("POST", "/faults/refused_sends"): _refuse_sends,
     ("POST", "/faults/delay"): _slow_down,
+    ("POST", "/faults/max_connections"): _limit_connections,
     ("POST", "/connections/drop"): _drop_connections,
     ("POST", "/links/detach"): _detach_links,
     ("POST", "/outage"): _begin_outage,

@@ -46,6 +46,11 @@ def message_not_found(sequence_number: int) -> AmqpError:
     )
 
 
+def too_many_connections() -> AmqpError:
+    """The namespace has as many connections as it may."""
+    return AmqpError("amqp:resource-limit-exceeded", "ConnectionsQuotaExceeded for namespace: zekt-sandbox.")
+
+
 def server_busy() -> AmqpError:
     """Try again later."""
     return AmqpError("com.microsoft:server-busy", "The request was terminated because the entity is being throttled.")

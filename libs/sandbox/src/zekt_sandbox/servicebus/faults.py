@@ -12,11 +12,13 @@ class Faults:
     `lost_answers`: so many sends are stored, and their connection is cut in place of the answer.
     `refused_sends`: so many sends are refused as a busy server does.
     `delay_s`: everything that arrives is acted on so much later, in order.
+    `max_connections`: whoever comes while so many are open is refused, as by the official emulator; 0 limits nothing.
     """
 
     lost_answers: int | None = 0
     refused_sends: int | None = 0
     delay_s: float = 0.0
+    max_connections: int = 0
 
     def lose_answers(self, count: int | None = 1) -> None:
         """Store the next sends and cut their connections instead of answering.
@@ -44,9 +46,17 @@ class Faults:
             raise InvalidControlError("a delay is not negative")
         self.delay_s = delay_s
 
+    def limit_connections(self, count: int) -> None:
+        """Refuse whoever connects while so many are open; with 0 nobody. Those that are open stay.
+
+        Raises:
+            InvalidControlError: a count below zero.
+        """
+        self.max_connections = _checked(count) or 0
+
     def clear(self) -> None:
         """Switch all off."""
-        self.lost_answers, self.refused_sends, self.delay_s = 0, 0, 0.0
+        self.lost_answers, self.refused_sends, self.delay_s, self.max_connections = 0, 0, 0.0, 0
 
     def check_send(self) -> None:
         """Let a send pass.

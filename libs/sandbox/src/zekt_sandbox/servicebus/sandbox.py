@@ -60,6 +60,11 @@ class ServiceBusSandbox:
         """How many connections are open."""
         return len(self._broker.connections)
 
+    @property
+    def refused_connections(self) -> int:
+        """How many were one too many so far."""
+        return self._broker.refused_connections
+
     def counts(self, topic: str, subscription: str) -> Counts:
         """How many messages a subscription holds.
 
@@ -72,7 +77,8 @@ class ServiceBusSandbox:
     def view(self) -> dict[str, Any]:
         """Connections, faults and counts, as the controls show them."""
         topics = {topic.name: self._view_of(topic) for topic in self.namespace.topics.values()}
-        return {"connections": self.connection_count, "faults": asdict(self.faults), "topics": topics}
+        connections = {"connections": self.connection_count, "refused_connections": self.refused_connections}
+        return {**connections, "faults": asdict(self.faults), "topics": topics}
 
     def _view_of(self, topic: Topic) -> dict[str, Any]:
         subscriptions = {each.name: asdict(self.counts(topic.name, each.name)) for each in topic.subscriptions.values()}

@@ -25,6 +25,7 @@ class ServiceBusOptions(TypedDict, total=False):
     Port 0 is a free one. Entra ID tokens are refused unless `token_audience` says whom they must be meant for; `tls`
     serves amqps, without which the SDK sends no tokens. The administration, too, is served over `tls` only.
     A `namespace` takes the place of the configured one; with what it holds it outlives the stand-in.
+    Connections over `max_connections` are refused, unless it is 0.
     """
 
     host: str
@@ -35,6 +36,7 @@ class ServiceBusOptions(TypedDict, total=False):
     token_audience: str | None
     tls: ssl.SSLContext | None
     namespace: Namespace
+    max_connections: int
 
 
 @asynccontextmanager
@@ -48,7 +50,7 @@ async def serving(config: Mapping[str, Any], **options: Unpack[ServiceBusOptions
     """
     key, host = options.get("key", DEFAULT_KEY), options.get("host", "127.0.0.1")
     namespace = options.get("namespace") or emulator_config.namespace_of(config, Clock())
-    broker = ServiceBusBroker(namespace, Authorizer(key, options.get("token_audience")), Faults())
+    broker = ServiceBusBroker(namespace, Authorizer(key, options.get("token_audience")), _faults(options))
     listener = Listener(host, options.get("port", 0), lambda: Connection(broker), options.get("tls"))
     sandbox = ServiceBusSandbox(broker, namespace.clock, listener, host, key)
     async with AsyncExitStack() as stack:
@@ -56,6 +58,12 @@ async def serving(config: Mapping[str, Any], **options: Unpack[ServiceBusOptions
         await listener.open()
         await _serve_http(stack, sandbox, broker, options)
         yield sandbox
+
+
+def _faults(options: ServiceBusOptions) -> Faults:
+    faults = Faults()
+    faults.limit_connections(options.get("max_connections", 0))
+    return faults
 
 
 async def _serve_http(

@@ -41,6 +41,9 @@ class Broker(Protocol):
     def incoming_delay_s(self) -> float:
         """How much later to act on what arrives."""
 
+    def admit(self, connection: "Connection") -> None:
+        """Let the connection in, or raise `AmqpError`."""
+
     def attach(self, link: Link) -> None:
         """Open the link to the node at its address, or raise `AmqpError`."""
 
@@ -54,6 +57,7 @@ class Connection(asyncio.Protocol):
         self.grants: set[str] = set()
         self.max_frame_size = _SMALLEST_FRAME_SIZE
         self.is_paused = False
+        self.is_open = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unread = bytearray()
@@ -71,6 +75,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Leave the broker: links are gone, locks stay until they expire."""
         self.broker.connections.discard(self)
+        self.is_open = False
         for session in self.sessions.values():
             session.closed()
         self.sessions.clear()
@@ -187,3 +192,9 @@ class Connection(asyncio.Protocol):
         self.max_frame_size = min(int(fields[2] or _FRAME_SIZE), _FRAME_SIZE)
         answer = ["zekt-sandbox", None, UInt(_FRAME_SIZE), UShort(_CHANNELS), UInt(_IDLE_TIMEOUT_MS)]
         self.send_frame(0, performative(OPEN, answer))
+        try:
+            self.broker.admit(self)
+        except AmqpError as refusal:
+            self.close(refusal)
+        else:
+            self.is_open = True
