@@ -9,7 +9,10 @@ from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS
 from zekt_common.envelope import Event
 
 ROW = re.compile(r"^\| (\w+) \| `(dev\.zekt\.[a-z.-]+)` \| (\w+) \|$", re.MULTILINE)
-DOCUMENT = Path(__file__).parents[1] / "docs" / "architecture.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "architecture.md"
+CONNECTIONS = re.compile(r"^\| (a .+) \| from the start \| (\d+) \|$", re.MULTILINE)
+HELD = re.compile(r"\bholds? (\d+)\b")
 
 
 def documented() -> set[tuple[str, str, str]]:
@@ -35,3 +38,11 @@ def test_every_consumer_in_the_table_has_its_subscription() -> None:
 def test_the_type_of_a_contract_starts_with_its_publisher() -> None:
     for topic, kind, _ in documented():
         assert kind.startswith(f"dev.zekt.{topic}.")
+
+
+def test_the_documents_count_the_connections_that_are_held() -> None:
+    document = (ROOT / "docs" / "azure.md").read_text()
+    consumed = {subscription.topic for subscription in SUBSCRIPTIONS}
+    assert [int(count) for _, count in CONNECTIONS.findall(document)] == [len(consumed), len(SUBSCRIPTIONS)]
+    for text in (document, (ROOT / "deploy" / "docker" / "README.md").read_text()):
+        assert [int(count) for count in HELD.findall(text)] == [len(consumed) + len(SUBSCRIPTIONS)]

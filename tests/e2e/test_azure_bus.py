@@ -5,7 +5,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 
 from tests.e2e.azure_account import AzureAccount
@@ -13,11 +12,10 @@ from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
 from tests.e2e.counting import all_received, every_subscription
 from tests.e2e.engines import in_four_processes, in_one_process, on_azure
 from tests.e2e.messages import ARRIVES_WITHIN_S
+from tests.e2e.poison import from_a_newer_program
 from tests.e2e.sending import prepared, send_all, started_runs
 from tests.e2e.suite import Suite
-from zekt_common.contracts.router import DeliveryRequested
 from zekt_common.contracts.topology import subscriptions_of
-from zekt_common.envelope import Envelope
 from zekt_common.kit.handling import LONGEST_RETRY_S
 from zekt_common.ports.bus import OutgoingMessage
 from zekt_sandbox import GitHubSandbox
@@ -67,26 +65,6 @@ async def test_a_bus_emptied_in_mid_run_and_rewound_has_lost_nothing_and_repeats
     received = await all_received(sandbox, expected, within_s=ARRIVES_WITHIN_S)
     assert set(received) == expected
     assert received.total() == len(expected)
-
-
-def from_a_newer_program() -> Envelope:
-    """A request for a delivery in a schema version that nobody here knows yet."""
-    return Envelope(
-        specversion="1.0",
-        id="run/1/2/1@9",
-        source="/zekt/router",
-        type=DeliveryRequested.TYPE,
-        subject="1/2",
-        time=datetime.now(UTC),
-        datacontenttype="application/json",
-        stream="run/1/2/1",
-        version=9,
-        commitid="c",
-        schemaversion=DeliveryRequested.SCHEMA_VERSION + 1,
-        correlationid="2",
-        causationid="run/1/2/1@8",
-        data=msgspec.Raw(b"{}"),
-    )
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ class Machine:
 
     async def finish(self) -> None:
         """Whatever is left comes once every lock has ended and every retry is due, and nothing else does."""
-        assert await self.receiver.backlog() == len(self.messages)
+        scheduled = sum(each.due > self.now for each in self.messages)
+        assert len(self.messages) - scheduled <= await self.receiver.backlog() <= len(self.messages)
         dead = await self.bus.dead_letters("ingress", "router", limit=1000)
         assert [letter.message_id for letter in dead] == self.dead
         await self.advance(1000, 0)

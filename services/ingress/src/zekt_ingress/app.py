@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from zekt_common.adapters.backend import Backend, Part
+from zekt_common.adapters.backend import Backend, Part, Share
 from zekt_common.adapters.configured_backend import open_configured_backend
 from zekt_common.auth.actions_oidc import ActionsTokenVerifier
 from zekt_common.clock import Clock, utc_now
@@ -52,8 +52,9 @@ class _Ingress:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
+        share: Share = "without relay" if self._settings.own_relay else "all"
         async with (
-            open_configured_backend(self._settings, NAME, clock=self._clock, read=READ) as backend,
+            open_configured_backend(self._settings, NAME, clock=self._clock, read=READ, share=share) as backend,
             aiohttp.ClientSession() as http,
         ):
             relay = self._compose(backend, http)

@@ -88,7 +88,7 @@ async def relay_until_told(settings: RelaySettings) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, told.set)
     await loop.connect_read_pipe(lambda: _UntilClosed(told), sys.stdin)
-    async with open_configured_backend(settings, TOPIC) as backend:
+    async with open_configured_backend(settings, TOPIC, share="relay") as backend:
         relaying = asyncio.create_task(build_relay(backend).run())
         await told.wait()
         await finish([relaying], within_s=0)

@@ -12,7 +12,7 @@ from typing import Final
 from zekt_common.adapters.azure_connections import AzureConnections, connections
 from zekt_common.adapters.azure_readiness import AzureReadiness, check_usable
 from zekt_common.adapters.azure_settings import COSMOS_DATABASE, COSMOS_ENDPOINT, AzureSettings
-from zekt_common.adapters.backend import Backend, Part
+from zekt_common.adapters.backend import Backend, Part, Share
 from zekt_common.adapters.blob_container import BlobContainer
 from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.cosmos_client import CosmosDatabase, open_cosmos
@@ -27,7 +27,6 @@ from zekt_common.adapters.key_wrapping import MasterKey
 from zekt_common.adapters.master_key import open_master_key
 from zekt_common.adapters.master_key_settings import KEYVAULT_URL, MASTER_KEY_FILE, MasterKeySettings
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
-from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.sharing import shared
 from zekt_common.adapters.wrapped_keys import WrappedKeys
 from zekt_common.clock import Clock, utc_now
@@ -52,9 +51,16 @@ class _Clients:
 
 @asynccontextmanager
 async def open_azure_backend(
-    settings: AzureSettings, master_key: MasterKeySettings, service: str, *, clock: Clock = utc_now
+    settings: AzureSettings,
+    master_key: MasterKeySettings,
+    service: str,
+    *,
+    clock: Clock = utc_now,
+    share: Share = "all",
 ) -> AsyncIterator[Backend]:
     """Open the service's ports, once every endpoint has answered and holds what provisioning creates.
+
+    A process that only relays takes up no connection to receive, and one that leaves relaying to it none to publish.
 
     Raises:
         BackendUnavailable: an endpoint cannot be reached, refuses us or lacks something; it names the setting.
@@ -65,8 +71,7 @@ async def open_azure_backend(
     ):
         backend, parts = _compose(clients, master, service, clock)
         await asyncio.gather(
-            clients.bus.open(_published_by(service)),
-            *(_check_subscription(clients.connections.servicebus, each) for each in _consumed_by(service)),
+            clients.bus.open(_published_by(service, share), _consumed_by(service, share)),
             *(_check_container(clients.database, name) for name in (events_of(service), views_of(service))),
             _check_container(clients.keys, KEYS),
         )
@@ -98,7 +103,7 @@ def _compose(
     ways = clients.connections
     parts = {
         Part.DATABASE: AzureReadiness({COSMOS_ENDPOINT: lambda: views.get(*PROBE)}),
-        Part.BUS: AzureReadiness({ways.servicebus.setting: lambda: _check_bus(clients.bus, service)}),
+        Part.BUS: AzureReadiness({ways.servicebus.setting: lambda: _check_bus(clients.bus)}),
         Part.PAYLOADS: AzureReadiness({ways.blob.setting: clients.blobs.check}),
         Part.KEYS: AzureReadiness(
             {clients.keys.setting: lambda: key_records.find(NO_ACCOUNT), MASTER_KEY: master.check}
@@ -117,34 +122,20 @@ def _compose(
     return backend, parts
 
 
-def _published_by(service: str) -> set[str]:
+def _published_by(service: str, share: Share) -> set[str]:
     """Return the service's own topic, if anybody listens to it."""
-    return {each.topic for each in SUBSCRIPTIONS if each.topic == service}
+    return {each.topic for each in SUBSCRIPTIONS if each.topic == service and share != "without relay"}
 
 
-def _consumed_by(service: str) -> list[Subscription]:
-    return [each for each in SUBSCRIPTIONS if each.name == service]
+def _consumed_by(service: str, share: Share) -> list[Subscription]:
+    return [each for each in SUBSCRIPTIONS if each.name == service and share != "relay"]
 
 
-async def _check_bus(bus: ServiceBusBus, service: str) -> None:
-    """Look whether the links in use work; a sender that failed when it was last used is opened again.
-
-    Retries go to where their originals came from, so it may be one of a consumed topic.
-    """
-    if bus.trouble is not None:
-        await bus.open(_published_by(service) | {each.topic for each in _consumed_by(service)})
+async def _check_bus(bus: ServiceBusBus) -> None:
+    """Look whether the links in use work; a sender that failed when it was last used is tried again."""
+    await bus.try_again()
     if bus.trouble is not None:
         raise BackendUnavailable(bus.trouble)
-
-
-async def _check_subscription(connection: ServiceBusConnection, subscription: Subscription) -> None:
-    """Look into the subscription over a link of the moment: its consumer opens one of its own later."""
-    with connection.translating():
-        async with (
-            connection.client() as client,
-            client.get_subscription_receiver(subscription.topic, subscription.name) as receiver,
-        ):
-            await receiver.peek_messages(1)
 
 
 async def _check_container(database: CosmosDatabase, name: str) -> None:

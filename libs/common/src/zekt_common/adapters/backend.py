@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from zekt_common.kit.service import Check
 from zekt_common.ports import Bus, EventStore, Expiring, Keys, Leases, Payloads, Views
@@ -19,6 +20,10 @@ class Part(StrEnum):
     BUS = "bus"
     PAYLOADS = "payloads"
     KEYS = "keys"
+
+
+Share = Literal["all", "relay", "without relay"]
+"""What of a service a process runs: ingress's relay may have one of its own."""
 
 
 async def no_troubles() -> Sequence[str]:

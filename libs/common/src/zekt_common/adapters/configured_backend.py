@@ -3,7 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from zekt_common.adapters.backend import Backend
+from zekt_common.adapters.backend import Backend, Share
 from zekt_common.adapters.backend_settings import BackendSettings
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.clock import Clock, utc_now
@@ -26,7 +26,12 @@ class EngineSettings(Protocol):
 
 
 def open_configured_backend(
-    settings: EngineSettings, service: str, *, clock: Clock = utc_now, read: Versions | None = None
+    settings: EngineSettings,
+    service: str,
+    *,
+    clock: Clock = utc_now,
+    read: Versions | None = None,
+    share: Share = "all",
 ) -> AbstractAsyncContextManager[Backend]:
     """Open the service's ports on Azure, or on SQLite below the data directory.
 
@@ -44,4 +49,4 @@ def open_configured_backend(
         )
     from zekt_common.adapters.azure_backend import open_azure_backend  # noqa: PLC0415 - SDKs that one machine never needs
 
-    return open_azure_backend(azure, master_key, service, clock=clock)
+    return open_azure_backend(azure, master_key, service, clock=clock, share=share)

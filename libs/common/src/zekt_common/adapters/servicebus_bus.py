@@ -1,6 +1,7 @@
 """The bus on Service Bus: a topic for each publishing service, a subscription for each consuming one.
 
-Every topic has one sender and every subscription one receiver in a process, each with a connection of its own.
+Every subscription in use has one receiver in a process and every topic one sender, each with a connection of its own,
+since the SDK cannot share one. Senders stay only for topics that are opened; others connect while they are needed.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ async def open_servicebus_bus(
     clock: Clock = utc_now,
     look_s: float = LOOK_S,
 ) -> AsyncIterator["ServiceBusBus"]:
-    """Open the bus, with the senders of the topics that it is going to publish to.
+    """Open the bus, with the senders of the topics that it is going to publish to for as long as it is open.
 
     Raises:
         SettingsError: the connection's settings are malformed.
@@ -49,7 +50,7 @@ async def open_servicebus_bus(
 
 
 class ServiceBusBus:
-    """The `Bus` port over one namespace. Receivers open when they are first used, and so do further topics' senders.
+    """The `Bus` port over one namespace. Receivers open when they are first used; other topics' senders come and go.
 
     `look_s` is how long a receiver looks for messages at a time, `fresh_s` how long an idle sender is trusted.
     """
@@ -81,13 +82,22 @@ class ServiceBusBus:
         used: list[TopicSender | SubscriptionLink] = [*self._senders.values(), *self._links.values()]
         return next((each.trouble for each in used if each.trouble is not None), None)
 
-    async def open(self, topics: Collection[str]) -> None:
-        """Open the senders of these topics.
+    async def open(self, topics: Collection[str], subscriptions: Collection[Subscription] = ()) -> None:
+        """Open the senders of these topics, and the receivers of these subscriptions.
 
         Raises:
             BackendUnavailable: one cannot be reached.
         """
-        await asyncio.gather(*(self._sender(topic).open() for topic in topics))
+        senders = (self._sender(topic).open() for topic in topics)
+        await asyncio.gather(*senders, *(self._link(each).open() for each in subscriptions))
+
+    async def try_again(self) -> None:
+        """Connect the senders that failed when they were last used; receivers do so themselves.
+
+        Raises:
+            BackendUnavailable: one still cannot.
+        """
+        await asyncio.gather(*(sender.try_again() for sender in self._senders.values()))
 
     async def close(self) -> None:
         """Close all links at once; what was received and not settled stays locked until its lock expires."""

@@ -85,6 +85,14 @@ class SubscriptionLink:
         self._ask()
         return cast("Result", await asked.answer)
 
+    async def open(self) -> None:
+        """Connect, and look whether the subscription is there.
+
+        Raises:
+            BackendUnavailable: it cannot be reached.
+        """
+        await self.perform(lambda receiver: receiver.peek_messages(1))
+
     async def close(self) -> None:
         """End the turn under way, give back what nobody waits for any more, and close."""
         self._closing = True

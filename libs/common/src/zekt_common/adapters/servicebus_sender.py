@@ -15,11 +15,18 @@ from zekt_common.adapters.servicebus_unpublished import peek_scheduled
 from zekt_common.errors import BackendUnavailable
 
 FRESH_S = 300.0
+LINGER_S = 1.0
+OPENS_WITHIN_S = 3.0
+OPENS_EVERY_S = 0.2
 UNCOUNTED_BYTES = 1024
 
 
 class TopicSender:
-    """Sends to one topic. After `fresh_s` without a message the link is replaced, since the broker drops idle ones."""
+    """Sends to one topic.
+
+    Once opened it stays so: after `fresh_s` without a message the link is replaced, since the broker drops idle ones.
+    One that was never opened connects when it is used, and takes no connection up once it has been idle for a moment.
+    """
 
     def __init__(
         self,
@@ -35,6 +42,7 @@ class TopicSender:
         self._turn = asyncio.Lock()
         self._used_at = asyncio.get_running_loop().time()
         self._keeper: asyncio.Task[None] | None = None
+        self._stays = False
 
     @property
     def trouble(self) -> str | None:
@@ -47,9 +55,21 @@ class TopicSender:
         Raises:
             BackendUnavailable: the topic cannot be reached.
         """
+        self._stays = True
         async with self._turn:
             await self._kept.get()
+            self._used_at = asyncio.get_running_loop().time()
         self._keep()
+
+    async def try_again(self) -> None:
+        """Connect, if that failed when it was last tried.
+
+        Raises:
+            BackendUnavailable: the topic cannot be reached.
+        """
+        if self.trouble is not None:
+            async with self._using():
+                pass
 
     async def send(self, messages: Sequence[ServiceBusMessage]) -> None:
         """Send all, each batch whole; after an error repeat them all: what got there before is dropped as a duplicate.
@@ -93,9 +113,9 @@ class TopicSender:
 
     @asynccontextmanager
     async def _using(self) -> AsyncIterator[ServiceBusSender]:
-        self._keep()
         async with self._turn:
-            sender = await self._kept.get()
+            sender = await self._opened()
+            self._keep()
             try:
                 with self._connection.translating():
                     yield sender
@@ -104,21 +124,37 @@ class TopicSender:
                 raise
             self._used_at = asyncio.get_running_loop().time()
 
-    def _keep(self) -> None:
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._stay_fresh())
+    async def _opened(self) -> ServiceBusSender:
+        """Return the SDK's sender; one that comes and goes waits a little for a connection to spare."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (0.0 if self._stays else OPENS_WITHIN_S)
+        while True:
+            try:
+                return await self._kept.get()
+            except BackendUnavailable:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(OPENS_EVERY_S)
 
-    async def _stay_fresh(self) -> None:
+    def _keep(self) -> None:
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._look_after())
+
+    async def _look_after(self) -> None:
+        """Replace a link that stays whenever it was idle for long; close one that does not, and be done."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._fresh_s - (loop.time() - self._used_at))
-            if loop.time() - self._used_at < self._fresh_s:
-                continue
+            idle_s = self._fresh_s if self._stays else LINGER_S
+            await asyncio.sleep(idle_s - (loop.time() - self._used_at))
             async with self._turn:
+                if loop.time() - self._used_at < idle_s:
+                    continue
                 self._kept.discard()
+                if not self._stays:
+                    return
                 with suppress(BackendUnavailable):  # noted; the next message tries again
                     await self._kept.get()
-            self._used_at = loop.time()
+                self._used_at = loop.time()
 
 
 async def _fill(sender: ServiceBusSender, messages: Sequence[ServiceBusMessage]) -> list[ServiceBusMessageBatch]:

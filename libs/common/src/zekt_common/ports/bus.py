@@ -92,7 +92,7 @@ class Receiver(Protocol):
         ...
 
     async def backlog(self) -> int:
-        """Return how many messages are waiting, locked or scheduled; an engine may stop counting at 1,000."""
+        """Return how many messages are waiting or locked; an engine may stop at 1,000, and may add the scheduled."""
         ...
 
 

@@ -1,0 +1,78 @@
+"""How many connections are open, and what happens where there is none to spare."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from libs.common.tests.servicebus.standin import connection_to, until
+
+from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
+from zekt_common.contracts.topology import SUBSCRIPTIONS
+from zekt_common.errors import BackendUnavailable
+from zekt_common.ports import OutgoingMessage
+from zekt_sandbox.servicebus import ServiceBusSandbox
+
+Make = Callable[..., OutgoingMessage]
+
+ITS_OWN = [each for each in SUBSCRIPTIONS if (each.topic, each.name) == ("router", "dispatcher")]
+
+
+@pytest.fixture
+async def consuming(sandbox: ServiceBusSandbox) -> AsyncIterator[ServiceBusBus]:
+    """A process that consumes one subscription, in a namespace with one connection to spare."""
+    async with open_servicebus_bus(connection_to(sandbox)) as opened:
+        await opened.open([], ITS_OWN)
+        sandbox.faults.limit_connections(2)
+        yield opened
+
+
+async def test_counting_the_backlog_takes_no_connection_more(
+    sandbox: ServiceBusSandbox, consuming: ServiceBusBus
+) -> None:
+    receiver = consuming.subscribe("router", "dispatcher")
+    assert await receiver.receive(1, timeout_s=0) == []
+    assert await receiver.backlog() == 0
+    assert sandbox.connection_count == 1
+
+
+async def test_a_consumed_topics_sender_is_connected_for_as_long_as_it_is_needed(
+    sandbox: ServiceBusSandbox, consuming: ServiceBusBus, bus: ServiceBusBus, message: Make
+) -> None:
+    sandbox.faults.limit_connections(3)
+    await bus.publish("router", [message("run/1")])
+    receiver = consuming.subscribe("router", "dispatcher")
+    (received,) = await receiver.receive(1, timeout_s=10)
+    await receiver.retry(received, after_s=60)
+    assert await receiver.unsettled(["run/1"]) == {"run/1"}
+    assert sandbox.connection_count == 3
+    await until(lambda: sandbox.connection_count == 2)
+    assert await receiver.unsettled(["run/1"]) == {"run/1"}
+    assert sandbox.refused_connections == 0
+
+
+async def test_a_retry_waits_for_a_connection_that_another_is_about_to_give_up(
+    sandbox: ServiceBusSandbox, consuming: ServiceBusBus, message: Make
+) -> None:
+    async with open_servicebus_bus(connection_to(sandbox)) as other:
+        await other.publish("router", [message("run/1")])
+        receiver = consuming.subscribe("router", "dispatcher")
+        (received,) = await receiver.receive(1, timeout_s=10)
+        await other.publish("router", [message("run/2")])
+        await receiver.retry(received, after_s=0)
+        assert sandbox.refused_connections > 0
+        ids = [each.message_id for _ in range(2) for each in await receiver.receive(1, timeout_s=10)]
+    assert sorted(ids) == ["run/1@1~dispatcher~r2", "run/2@1"]
+
+
+async def test_without_a_connection_to_spare_a_retry_fails_and_leaves_the_message_locked(
+    sandbox: ServiceBusSandbox, consuming: ServiceBusBus, bus: ServiceBusBus, message: Make
+) -> None:
+    await bus.publish("router", [message("run/1")])
+    receiver = consuming.subscribe("router", "dispatcher")
+    (received,) = await receiver.receive(1, timeout_s=10)
+    with pytest.raises(BackendUnavailable, match="ZEKT_SERVICEBUS_CONNECTION"):
+        await receiver.retry(received, after_s=0)
+    assert consuming.trouble is not None
+    sandbox.faults.limit_connections(3)
+    await asyncio.gather(receiver.complete(received), consuming.try_again())
+    assert consuming.trouble is None
