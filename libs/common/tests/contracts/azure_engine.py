@@ -102,7 +102,9 @@ async def open_azure_with_bus(directory: Path, clock: Clock) -> AsyncIterator[Ba
     async with (
         open_backend(directory, SERVICE, clock=clock) as embedded,
         serving_again(entities) as sandbox,
-        open_servicebus_bus(connection_to(sandbox), clock=clock, look_s=LOOK_S) as bus,
+        open_servicebus_bus(
+            connection_to(sandbox), clock=clock, look_s=LOOK_S, monotonic=lambda: clock().timestamp()
+        ) as bus,
     ):
         yield replace(embedded, bus=bus)
 

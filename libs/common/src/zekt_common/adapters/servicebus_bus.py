@@ -5,7 +5,8 @@ since the SDK cannot share one. Senders stay only for topics that are opened; ot
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
@@ -34,6 +35,7 @@ async def open_servicebus_bus(
     publishes_to: Collection[str] = (),
     clock: Clock = utc_now,
     look_s: float = LOOK_S,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator["ServiceBusBus"]:
     """Open the bus, with the senders of the topics that it is going to publish to for as long as it is open.
 
@@ -41,7 +43,7 @@ async def open_servicebus_bus(
         SettingsError: the connection's settings are malformed.
         BackendUnavailable: the namespace cannot be reached, refuses the credential or lacks one of the topics.
     """
-    bus = ServiceBusBus(connection, clock=clock, look_s=look_s)
+    bus = ServiceBusBus(connection, clock=clock, look_s=look_s, monotonic=monotonic)
     try:
         await bus.open(publishes_to)
         yield bus
@@ -64,10 +66,11 @@ class ServiceBusBus:
         subscriptions: Sequence[Subscription] = SUBSCRIPTIONS,
         look_s: float = LOOK_S,
         fresh_s: float = FRESH_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._client = connection.client()
-        self._clock = clock
+        self._clock, self._monotonic = clock, monotonic
         self._look_s, self._fresh_s = look_s, fresh_s
         self._subscriptions: dict[str, dict[str, Subscription]] = {topic: {} for topic in topics}
         for subscription in subscriptions:
@@ -122,7 +125,9 @@ class ServiceBusBus:
         known = self._known(topic, subscription)
         if known not in self._receivers:
             link, sender = self._link(known), self._sender(topic)
-            self._receivers[known] = SubscriptionReceiver(link, sender, subscription, self._clock)
+            self._receivers[known] = SubscriptionReceiver(
+                link, sender, known, clock=self._clock, monotonic=self._monotonic
+            )
         return self._receivers[known]
 
     async def dead_letters(self, topic: str, subscription: str, /, *, limit: int = 100) -> list[DeadLetter]:
@@ -160,8 +165,9 @@ class ServiceBusBus:
             self._links[subscription] = SubscriptionLink(
                 lambda: self._client.get_subscription_receiver(topic, name, socket_timeout=self._look_s),
                 self._connection,
-                f"{topic}/{name}",
+                subscription,
                 look_s=self._look_s,
+                monotonic=self._monotonic,
             )
         return self._links[subscription]
 

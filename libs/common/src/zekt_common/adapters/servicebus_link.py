@@ -5,6 +5,7 @@ does all that was asked of the link, together, and then looks for messages, for 
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from azure.servicebus.aio import ServiceBusReceiver
 from zekt_common.adapters.servicebus_connection import OPERATION_S, ServiceBusConnection
 from zekt_common.adapters.servicebus_handler import KeptHandler
 from zekt_common.adapters.servicebus_unpublished import release, withdraw
+from zekt_common.contracts.topology import Subscription
 from zekt_common.errors import BackendUnavailable, ZektError
 from zekt_common.kit.supervision import growing_pause_s
 
@@ -33,18 +35,23 @@ Result = TypeVar("Result")
 class SubscriptionLink:
     """Receives and settles for one subscription.
 
-    `look_s` is how long one look lasts that finds fewer messages than were asked for.
+    `look_s` is how long one look lasts that finds fewer messages than were asked for. How long a message may have been
+    locked before it is given out is judged by `monotonic`, since the broker's clock and ours may differ by any amount.
     """
 
     def __init__(
         self,
         create: Callable[[], ServiceBusReceiver],
         connection: ServiceBusConnection,
-        name: str,
+        terms: Subscription,
         *,
         look_s: float = LOOK_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._kept = KeptHandler(create, connection, name)
+        self._lock_s = terms.lock_s
+        self._monotonic = monotonic
+        self._locked_since = 0.0
+        self._kept = KeptHandler(create, connection, f"{terms.topic}/{terms.name}")
         self._connection = connection
         self._look_s = look_s
         self._demands: deque[_Demand] = deque()
@@ -194,15 +201,27 @@ class SubscriptionLink:
             return []
         try:
             receiver = await self._kept.get()
-            with self._connection.translating():
-                messages = await _received(receiver, *self._extent(demand))
+            messages = await self._locked(receiver, *self._extent(demand))
         except ZektError as error:
             self._fail(error)
             return []
         self._failures = 0
         self._quiet = not messages
-        self._expecting = len(messages) < demand.limit
         return messages
+
+    async def _locked(
+        self, receiver: ServiceBusReceiver, limit: int, within_s: float
+    ) -> list[ServiceBusReceivedMessage]:
+        """Look, and send back what may have lain here, on earlier credit, until its lock ended: it comes anew."""
+        while True:
+            began = self._monotonic()
+            since = self._locked_since if self._expecting else began
+            with self._connection.translating():
+                messages = await _received(receiver, limit, within_s)
+            self._locked_since, self._expecting = began, len(messages) < limit
+            if not messages or self._monotonic() - since < self._lock_s:
+                return messages
+            await self._give_back(messages)
 
     def _extent(self, demand: "_Demand") -> tuple[int, float]:
         """Return for how many messages to look and how long: while it is quiet longer, but for the first one only."""
@@ -220,6 +239,7 @@ class SubscriptionLink:
         pause_s = growing_pause_s(self._failures, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         self._rested_at = asyncio.get_running_loop().time() + pause_s
         if isinstance(error, BackendUnavailable):
+            self._expecting = False  # credit ends with its link
             self._kept.fail(error)
 
 

@@ -69,14 +69,14 @@ def retry_copy(message: ServiceBusReceivedMessage, subscription: str, due: datet
     )
 
 
-def received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
-    """Return the message as the port gives it out."""
+def received(message: ServiceBusReceivedMessage, locked_until: datetime) -> ReceivedMessage:
+    """Return the message as the port gives it out, locked until then by our own clock."""
     return ReceivedMessage(
         message_id=message.message_id or "",
         attempt=attempt(message),
         body=body(message),
         lock=str(message.lock_token),
-        locked_until=message.locked_until_utc or datetime.min.replace(tzinfo=UTC),
+        locked_until=locked_until,
         sequence=message.sequence_number or 0,
     )
 

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 
 from zekt_common.adapters.servicebus_browser import SubscriptionBrowser
+from zekt_common.adapters.servicebus_clocks import ClockComparison
 from zekt_common.adapters.servicebus_link import SubscriptionLink
 from zekt_common.adapters.servicebus_messages import MAX_REASON, received, retry_copy
 from zekt_common.adapters.servicebus_sender import TopicSender
 from zekt_common.adapters.servicebus_unpublished import release
 from zekt_common.clock import Clock
+from zekt_common.contracts.topology import Subscription
 from zekt_common.errors import LockLost
 from zekt_common.ports.bus import ReceivedMessage
 
@@ -23,22 +26,34 @@ Act = Callable[[ServiceBusReceiver, ServiceBusReceivedMessage], Awaitable[None]]
 class SubscriptionReceiver:
     """Receives over `link`; retries go through the topic's `sender`.
 
-    Every call but `receive` raises BackendUnavailable while the broker is out of reach.
+    Every call but `receive` raises BackendUnavailable while the broker is out of reach. Locks are measured from receipt
+    by `monotonic`: when they end by the broker's clock says little here.
     """
 
-    def __init__(self, link: SubscriptionLink, sender: TopicSender, subscription: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        link: SubscriptionLink,
+        sender: TopicSender,
+        terms: Subscription,
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float],
+    ) -> None:
         self._link, self._sender = link, sender
-        self._subscription = subscription
-        self._clock = clock
-        self._browser = SubscriptionBrowser(link, sender, subscription)
-        self._held: dict[str, ServiceBusReceivedMessage] = {}
+        self._terms = terms
+        self._clock, self._monotonic = clock, monotonic
+        self._browser = SubscriptionBrowser(link, sender, terms.name)
+        self._held: dict[str, _Held] = {}
+        self._clocks = ClockComparison(terms, clock)
 
     async def receive(self, max_messages: int, /, *, timeout_s: float) -> list[ReceivedMessage]:
         """Lock and return up to `max_messages`; while the broker is out of reach there are none."""
-        messages = await self._locked(max_messages, timeout_s)
+        messages = await self._link.receive(max_messages, timeout_s=timeout_s)
         self._forget_expired()
-        self._held.update((str(message.lock_token), message) for message in messages)
-        return [received(message) for message in messages]
+        expires = self._monotonic() + self._terms.lock_s
+        self._held.update((str(message.lock_token), _Held(message, expires)) for message in messages)
+        self._clocks.compare(messages)
+        return [received(message, self._end_of_lock()) for message in messages]
 
     async def complete(self, message: ReceivedMessage, /) -> None:
         """Complete the message, in one turn with whatever else is settled now."""
@@ -48,7 +63,7 @@ class SubscriptionReceiver:
         """Send the copy, then complete the message: in between both exist, and a repeat is dropped as a duplicate."""
         await self.renew(message)  # a copy must not be sent for a message that is somebody else's by now
         due = self._clock() + timedelta(seconds=after_s) if after_s > 0 else None
-        await self._sender.send([retry_copy(self._taken(message), self._subscription, due)])
+        await self._sender.send([retry_copy(self._taken(message), self._terms.name, due)])
         await self.complete(message)
 
     async def dead_letter(self, message: ReceivedMessage, reason: str, /) -> None:
@@ -63,7 +78,10 @@ class SubscriptionReceiver:
     async def renew(self, message: ReceivedMessage, /) -> datetime:
         """Extend the lock by the subscription's lock duration."""
         held = self._taken(message)
-        return await self._link.perform(lambda receiver: receiver.renew_message_lock(held), about=message.lock)
+        await self._link.perform(lambda receiver: receiver.renew_message_lock(held), about=message.lock)
+        if message.lock in self._held:
+            self._held[message.lock] = _Held(held, self._monotonic() + self._terms.lock_s)
+        return self._end_of_lock()
 
     async def release(self, messages: Sequence[ReceivedMessage], /) -> None:
         """End the locks now, without the broker counting a delivery."""
@@ -76,13 +94,6 @@ class SubscriptionReceiver:
     async def backlog(self) -> int:
         """Count by peeking, up to a thousand."""
         return await self._browser.backlog()
-
-    async def _locked(self, limit: int, timeout_s: float) -> list[ServiceBusReceivedMessage]:
-        """Receive, but leave out what came earlier on credit and has lain here until its lock ended: it comes anew."""
-        came = await self._link.receive(limit, timeout_s=timeout_s)
-        messages = [message for message in came if not self._has_expired(message)]
-        stale = len(came) - len(messages)
-        return messages + await self._locked(stale, 0.0) if stale else messages
 
     async def _release(self, message: ReceivedMessage) -> None:
         with suppress(LockLost):
@@ -99,13 +110,21 @@ class SubscriptionReceiver:
 
     def _taken(self, message: ReceivedMessage) -> ServiceBusReceivedMessage:
         try:
-            return self._held[message.lock]
+            return self._held[message.lock].message
         except KeyError:
             raise LockLost(f"{message.message_id} was settled, or its lock has expired") from None
 
     def _forget_expired(self) -> None:
-        for lock in [lock for lock, held in self._held.items() if self._has_expired(held)]:
+        now = self._monotonic()
+        for lock in [lock for lock, held in self._held.items() if held.expires <= now]:
             del self._held[lock]
 
-    def _has_expired(self, message: ServiceBusReceivedMessage) -> bool:
-        return message.locked_until_utc is not None and message.locked_until_utc <= self._clock()
+    def _end_of_lock(self) -> datetime:
+        return self._clock() + timedelta(seconds=self._terms.lock_s)
+
+
+class _Held(NamedTuple):
+    """A message that was given out, and when its lock ends by our own monotonic clock."""
+
+    message: ServiceBusReceivedMessage
+    expires: float
