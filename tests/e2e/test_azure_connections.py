@@ -49,7 +49,6 @@ async def test_four_processes_do_their_job_and_retry_within_the_ten_connections_
     crowded: Suite, sandbox: GitHubSandbox, azure: AzureAccount
 ) -> None:
     await held_only(azure)
-    assert (await azure.bus("GET", "/"))["refused_connections"] == 0
     await crowded.apply(catalog(mode="events+messages"))
     run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
     await post_message(crowded, sandbox, run.id, {"version": "1.2.3"})

@@ -117,7 +117,10 @@ def _compose(
         keys=keys,
         leases=CosmosLeases(views),
         troubles={part: readiness.troubles for part, readiness in parts.items()},
-        expiring={"payloads": payloads},
+        expiring={
+            "payloads": payloads,
+            "dead letters": clients.bus.dead_letter_retention(_consumed_by(service, "all")),
+        },
     )
     return backend, parts
 

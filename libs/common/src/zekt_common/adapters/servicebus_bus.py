@@ -9,23 +9,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
-from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
-from azure.servicebus.aio import ServiceBusReceiver
+from azure.servicebus import ServiceBusSubQueue
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
-from zekt_common.adapters.servicebus_handler import KeptHandler
+from zekt_common.adapters.servicebus_dead_letters import DeadLetterQueue, DeadLetterRetention
 from zekt_common.adapters.servicebus_link import LOOK_S, SubscriptionLink
-from zekt_common.adapters.servicebus_messages import dead_letter, message_id, outgoing
+from zekt_common.adapters.servicebus_messages import message_id, outgoing
 from zekt_common.adapters.servicebus_receiver import SubscriptionReceiver
 from zekt_common.adapters.servicebus_sender import FRESH_S, TopicSender
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS, Subscription
 from zekt_common.errors import UnknownSubscription
 from zekt_common.ports.bus import EVERYONE, DeadLetter, OutgoingMessage, Receiver
+from zekt_common.ports.expiring import Expiring
 
 __all__ = ["ServiceBusBus", "open_servicebus_bus"]
-
-DEAD_LETTER_PAGE = 250
 
 
 @asynccontextmanager
@@ -132,25 +130,17 @@ class ServiceBusBus:
 
     async def dead_letters(self, topic: str, subscription: str, /, *, limit: int = 100) -> list[DeadLetter]:
         """Peek at the subscription's dead letters over a link of the moment, oldest first."""
-        self._known(topic, subscription)
-        peeked = await self._peek_dead_letters(topic, subscription)
-        letters = [dead_letter(message, topic, subscription) for message in peeked]
-        return sorted(letters, key=lambda letter: letter.at)[:limit]
+        return await self._dead_letters(self._known(topic, subscription)).oldest(limit)
 
-    async def _peek_dead_letters(self, topic: str, subscription: str) -> list[ServiceBusReceivedMessage]:
-        kept = KeptHandler(
-            lambda: self._client.get_subscription_receiver(
-                topic, subscription, sub_queue=ServiceBusSubQueue.DEAD_LETTER
-            ),
-            self._connection,
-            f"{topic}/{subscription}/dead letters",
+    def dead_letter_retention(self, subscriptions: Collection[Subscription]) -> Expiring:
+        """Return what deletes the dead letters of these subscriptions that have been kept for long enough."""
+        return DeadLetterRetention([self._dead_letters(each) for each in subscriptions], self._clock)
+
+    def _dead_letters(self, subscription: Subscription) -> DeadLetterQueue:
+        topic, name, queue = subscription.topic, subscription.name, ServiceBusSubQueue.DEAD_LETTER
+        return DeadLetterQueue(
+            lambda: self._client.get_subscription_receiver(topic, name, sub_queue=queue), self._connection, subscription
         )
-        try:
-            receiver = await kept.get()
-            with self._connection.translating():
-                return await _peek_all(receiver)
-        finally:
-            await kept.close()
 
     def _sender(self, topic: str) -> TopicSender:
         if topic not in self._senders:
@@ -182,12 +172,3 @@ class ServiceBusBus:
             raise UnknownSubscription(f"the topology has no topic {topic!r}")
         if to != EVERYONE:
             self._known(topic, to)
-
-
-async def _peek_all(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
-    found: list[ServiceBusReceivedMessage] = []
-    while page := await receiver.peek_messages(
-        DEAD_LETTER_PAGE, sequence_number=(found[-1].sequence_number or 0) + 1 if found else 1
-    ):
-        found += page
-    return found

@@ -13,6 +13,7 @@ from zekt_common.errors import BackendUnavailable
 from zekt_common.kit.supervision import describe
 
 CLOSE_S = 5.0
+OPENS_EVERY_S = 0.2
 
 log = structlog.get_logger()
 
@@ -28,12 +29,25 @@ class KeptHandler(Generic[Handler]):
         self._discarded: set[asyncio.Task[None]] = set()
         self.trouble: str | None = None
 
-    async def get(self) -> Handler:
-        """Return the handler, opening one if there is none.
+    async def get(self, *, within_s: float = 0.0) -> Handler:
+        """Return the handler, opening one if there is none: again and again for so long, should it fail.
+
+        What comes and goes waits like this for a namespace that has no connection to spare.
 
         Raises:
             BackendUnavailable: it cannot be opened.
         """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while True:
+            try:
+                return await self._get()
+            except BackendUnavailable:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(OPENS_EVERY_S)
+
+    async def _get(self) -> Handler:
         if self._open is None:
             try:
                 self._open = await self._opened()

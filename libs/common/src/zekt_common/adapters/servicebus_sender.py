@@ -17,7 +17,6 @@ from zekt_common.errors import BackendUnavailable
 FRESH_S = 300.0
 LINGER_S = 1.0
 OPENS_WITHIN_S = 3.0
-OPENS_EVERY_S = 0.2
 UNCOUNTED_BYTES = 1024
 
 
@@ -114,7 +113,7 @@ class TopicSender:
     @asynccontextmanager
     async def _using(self) -> AsyncIterator[ServiceBusSender]:
         async with self._turn:
-            sender = await self._opened()
+            sender = await self._kept.get(within_s=0.0 if self._stays else OPENS_WITHIN_S)
             self._keep()
             try:
                 with self._connection.translating():
@@ -123,18 +122,6 @@ class TopicSender:
                 self._kept.fail(error)
                 raise
             self._used_at = asyncio.get_running_loop().time()
-
-    async def _opened(self) -> ServiceBusSender:
-        """Return the SDK's sender; one that comes and goes waits a little for a connection to spare."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + (0.0 if self._stays else OPENS_WITHIN_S)
-        while True:
-            try:
-                return await self._kept.get()
-            except BackendUnavailable:
-                if loop.time() >= until:
-                    raise
-            await asyncio.sleep(OPENS_EVERY_S)
 
     def _keep(self) -> None:
         if self._keeper is None or self._keeper.done():

@@ -181,10 +181,12 @@ class Connection(asyncio.Protocol):
             self._expects_header, self._offers_sasl = True, False
         elif code == OPEN:
             self._open(padded(fields, 3))
-        elif code == BEGIN:
-            self.sessions[channel] = Session(self, channel, fields)
         elif code == CLOSE:
             self.close()
+        elif not self.is_open:
+            return  # it was refused, and is yet to say goodbye
+        elif code == BEGIN:
+            self.sessions[channel] = Session(self, channel, fields)
         elif channel in self.sessions:
             self.sessions[channel].handle(code, fields, frame[at:])
 
@@ -195,6 +197,6 @@ class Connection(asyncio.Protocol):
         try:
             self.broker.admit(self)
         except AmqpError as refusal:
-            self.close(refusal)
+            self.send_frame(0, performative(CLOSE, [refusal.as_described()]))
         else:
             self.is_open = True
