@@ -17,19 +17,19 @@ from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts import topology
 from zekt_common.envelope import Event
 from zekt_common.errors import LockLost, UnknownSubscription
+from zekt_common.kit.backlog_count import BacklogCount
 from zekt_common.kit.handling import Handling
 from zekt_common.kit.lock_keeper import LockKeeper
 from zekt_common.kit.settlement import Complete, DeadLetter, Handler, Release, Retry, Settlement
 from zekt_common.kit.supervision import DRAIN_S, describe, finish, supervise
 from zekt_common.ports import Bus, ReceivedMessage
 from zekt_common.schemas import Upcast
-from zekt_common.telemetry.metrics import CONSUMER_BACKLOG, CONSUMER_MESSAGES, DEAD_LETTERS
+from zekt_common.telemetry.metrics import CONSUMER_MESSAGES, DEAD_LETTERS
 
 __all__ = ["Complete", "Consumer", "DeadLetter", "Handler", "Retry", "Settlement"]
 
 RECEIVE_S = 0.5
 CATCHING_UP_S = 0.02
-COUNT_BACKLOG_EVERY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class Consumer:
         self._stopped.set()
         self._began = time.monotonic()
         self._last_awaited: set[asyncio.Task[None]] | None = None
-        self._counted = (float("-inf"), 0)
+        self._backlog = BacklogCount(self._receiver, self._terms)
         self.caught_up = asyncio.Event()
         self.outcomes: Counter[str] = Counter()
 
@@ -91,14 +91,14 @@ class Consumer:
         """Handle messages until drained or cancelled; whatever fails is logged and tried again."""
         self._stopped.clear()
         self._began = time.monotonic()
-        unwatch = CONSUMER_BACKLOG.watch(lambda: self._counted[1], **self._measured)
+        counting = asyncio.create_task(self._backlog.run())
         try:
             await supervise(f"consumer/{self._terms.topic}/{self._terms.name}", self._receive_all)
         except asyncio.CancelledError:
             await finish(list(self._running), within_s=0)  # each gives its message back
             raise
         finally:
-            unwatch()
+            counting.cancel()
             self._stopped.set()
 
     async def drain(self, *, within_s: float = DRAIN_S) -> None:
@@ -121,7 +121,6 @@ class Consumer:
                 self._start(messages)
             else:
                 await self._note_empty()
-            await self._count_backlog()
 
     async def _wait_for_room(self) -> int:
         """Return how many more messages may be taken up; none while draining."""
@@ -156,10 +155,6 @@ class Consumer:
     def _note_caught_up(self) -> None:
         if not self._last_awaited:
             self.caught_up.set()
-
-    async def _count_backlog(self) -> None:
-        if time.monotonic() - self._counted[0] > COUNT_BACKLOG_EVERY_S:
-            self._counted = (time.monotonic(), await self._receiver.backlog())
 
     async def _process(self, message: ReceivedMessage) -> None:
         """Handle and settle one message; never raises, except when cancelled, and then gives the message back."""
