@@ -44,7 +44,7 @@ SUITES = {
 }
 VAULT_SUITES = {"test_keys"}
 BLOB_SUITES = {"test_payloads"}
-SURVIVAL_SUITES = {"test_survival"}
+SURVIVAL_SUITES = {"test_survival", "test_replicas"}
 BUS_SUITES = {"test_bus", "test_bus_settlement", "test_bus_model"}
 LOOK_S = 0.2
 

@@ -16,7 +16,8 @@ from libs.common.tests.contracts.azure_as_set import SERVICE, open_as_set
 
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.embedded import open_backend
-from zekt_common.envelope import Event, NewEvent, seal
+from zekt_common.envelope import Envelope, Event, NewEvent, seal
+from zekt_common.kit.relay import Relay
 from zekt_common.ports import OutgoingMessage
 
 WRITERS = 8
@@ -95,8 +96,20 @@ async def lead(backend: Backend, prefix: str, writer: int) -> None:
         await asyncio.Event().wait()
 
 
+async def relay(backend: Backend, prefix: str, writer: int) -> None:
+    """Relay, telling of each publication as it is about to be made."""
+    del prefix, writer
+
+    def translate(event: Envelope) -> list[OutgoingMessage]:
+        tell(event.id)
+        return [OutgoingMessage(envelope=event)]
+
+    relaying = Relay(backend.store, backend.bus, backend.views, backend.leases, topic="ingress", translate=translate)
+    await relaying.run()
+
+
 TOGETHER = {work.__name__: work for work in (append, publish, consume)}
-ALONE = {work.__name__: work for work in (watch, listen, lead)}
+ALONE = {work.__name__: work for work in (watch, listen, lead, relay)}
 
 
 def opened(engine: str, directory: Path) -> AbstractAsyncContextManager[Backend]:
