@@ -9,10 +9,11 @@ from pathlib import Path
 
 from libs.common.tests.azure.vault import VaultProcess, connected_to
 from libs.common.tests.contracts.azure_as_set import open_as_set
-from libs.common.tests.cosmos.account import SERVICE, open_provisioned
+from libs.common.tests.cosmos.account import SERVICE, open_provisioned, share_clock
 from libs.common.tests.servicebus.standin import connection_to, namespace, serving_again
 
 from tests.e2e.azure_account import AzureAccount
+from tests.emulators.containers import WANTED
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.blob_container import BlobConnection, BlobContainer
 from zekt_common.adapters.blob_payloads import BlobPayloads
@@ -34,6 +35,7 @@ from zekt_sandbox.azurite import Azurite
 from zekt_sandbox.servicebus.namespace import Namespace
 
 ANY_CLOCK = Timing(clock_off_s=timedelta(days=1000).total_seconds())
+"""For the official emulator, whose clock cannot be turned."""
 SUITES = {
     "test_event_store",
     "test_event_store_model",
@@ -53,13 +55,17 @@ _namespaces: dict[Path, Namespace] = {}
 
 @asynccontextmanager
 async def open_azure(account: CosmosConnection, directory: Path, clock: Clock) -> AsyncIterator[Backend]:
-    """Open a database that belongs to the directory."""
+    """Open a database that belongs to the directory; the stand-in tells the same time as `clock`."""
+    if not WANTED:
+        share_clock(account, clock)
     connection = replace(account, database=_name(directory))
     async with open_backend(directory, SERVICE, clock=clock) as embedded, open_provisioned(connection) as database:
         views = CosmosViews(database.container(views_of(SERVICE)))
         yield replace(
             embedded,
-            store=CosmosEventStore(database.container(events_of(SERVICE)), clock=clock, timing=ANY_CLOCK),
+            store=CosmosEventStore(
+                database.container(events_of(SERVICE)), clock=clock, timing=ANY_CLOCK if WANTED else Timing()
+            ),
             views=views,
             keys=WrappedKeys(CosmosKeyRecords(database.container(KEYS)), FileMasterKey(directory / DEFAULT_FILE)),
             leases=CosmosLeases(views),

@@ -5,7 +5,8 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ from azure.cosmos.exceptions import CosmosResourceExistsError
 
 from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase, open_cosmos
 from zekt_common.adapters.cosmos_topology import ContainerDefinition, definitions
+from zekt_common.clock import Clock
 
 SERVICE = "ingress"
 KEY_RANGES = 3
@@ -30,6 +32,22 @@ def account_process() -> Iterator[CosmosConnection]:
             yield CosmosConnection(endpoint=ready["url"], key=ready["key"])
         finally:
             process.terminate()
+
+
+def share_clock(connection: CosmosConnection, clock: Clock) -> None:
+    """Have the stand-in's clock stand where a manual one stands, and follow it; real time is the machine's."""
+    followers: list[Callable[[], None]] | None = getattr(clock, "followers", None)
+
+    def follow() -> None:
+        at = None if followers is None else clock().timestamp()
+        order = json.dumps({"at": at}).encode()
+        request = urllib.request.Request(f"{connection.endpoint.rstrip('/')}/_faults/clock", data=order, method="PUT")  # noqa: S310 - our own process
+        with urllib.request.urlopen(request):  # noqa: S310 - likewise
+            pass
+
+    follow()
+    if followers is not None:
+        followers.append(follow)
 
 
 @asynccontextmanager

@@ -1,3 +1,4 @@
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -96,3 +97,12 @@ async def test_a_control_that_makes_no_sense_is_refused(controls: Controls, path
 
 async def test_an_unknown_control_is_not_found(controls: Controls) -> None:
     assert (await controls.call("POST", "/explode"))[0] == 404
+
+
+async def test_the_clock_is_held_moved_and_let_go(sandbox: CosmosSandbox, controls: Controls) -> None:
+    await controls.call("PUT", "/clock", at=1_800_000_000)
+    assert sandbox.clock.now() == 1_800_000_000
+    await controls.call("POST", "/clock", seconds=60)
+    assert sandbox.clock.now() == 1_800_000_060
+    await controls.call("PUT", "/clock", at=None)
+    assert sandbox.clock.now() == pytest.approx(time.time(), abs=60)

@@ -57,6 +57,12 @@ def _advance_clock(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, An
     return {}
 
 
+def _set_clock(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
+    at = body["at"]
+    sandbox.clock.stand(None if at is None else float(at))
+    return {}
+
+
 def _set_write_regions(sandbox: CosmosSandbox, body: dict[str, Any]) -> dict[str, Any]:
     sandbox.write_regions = tuple(body["regions"])
     return {}
@@ -69,6 +75,7 @@ ROUTES: dict[tuple[str, str], Callable[[CosmosSandbox, dict[str, Any]], dict[str
     ("POST", f"{PREFIX}/outage"): _begin_outage,
     ("POST", f"{PREFIX}/split"): _split,
     ("POST", f"{PREFIX}/clock"): _advance_clock,
+    ("PUT", f"{PREFIX}/clock"): _set_clock,
     ("PUT", f"{PREFIX}/write_regions"): _set_write_regions,
 }
 """What each control does, by method and path."""
