@@ -1,3 +1,4 @@
+import asyncio
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from zekt_cli.__main__ import COMMANDS, main
 from zekt_cli.demo.suite import DemoSuite
+from zekt_common.adapters.embedded import open_backend
+from zekt_common.ports import Put, Remove
 
 
 def invoke(suite: DemoSuite, *arguments: str) -> Result:
@@ -115,6 +118,19 @@ def test_status_shows_readiness_and_each_services_parts(suite: DemoSuite) -> Non
     assert found["status"] == "ready"
     assert {"ingress", "router", "dispatcher"} <= set(found["services"])
     assert "is ready" in invoke(suite, "status").output
+
+
+@pytest.mark.usefixtures("told")
+async def test_status_counts_the_messages_that_the_bus_refused(suite: DemoSuite) -> None:
+    note = Put(partition="refused-messages", id="router/run/1@2", body=b"{}")
+    async with open_backend(suite.data_dir, "router") as backend:
+        await backend.views.write([note])
+        try:
+            shown = await asyncio.to_thread(invoke, suite, "status")
+        finally:
+            await backend.views.write([Remove(partition=note.partition, id=note.id)])
+    assert shown.output.count("1 refused by the bus") == 1
+    assert "refused by the bus" not in (await asyncio.to_thread(invoke, suite, "status")).output
 
 
 def test_events_are_filtered_by_type_and_service(suite: DemoSuite, told: dict[str, Any]) -> None:

@@ -14,8 +14,9 @@ from zekt_common.kit.host import Hosted
 from zekt_common.telemetry.metrics import INSTRUMENTS, install_meter_provider
 from zekt_sandbox import GitHubSandbox
 
-NOT_OF_A_RUN = {"zekt.messages.received", "zekt.dead_letters", "zekt.cosmos.request_charge"}
-"""A run with a message, a poison message and Azure would be needed for these."""
+OF_AZURE = {"zekt.cosmos.request_charge", "zekt.cosmos.late_commits"}
+NOT_OF_A_RUN = {"zekt.messages.received", "zekt.dead_letters", "zekt.relay.refused"} | OF_AZURE
+"""A run with a message, a poison message, one that is too large, and Azure would be needed for these."""
 Points = dict[str, list[Any]]
 
 

@@ -224,6 +224,7 @@ async def test_status_tells_the_relays_lag_and_the_checkpoints(backend: Backend,
             status, body = await operator.call("GET", "/api/operations/router/status")
             assert (status, body["service"]) == (200, "router")
             assert body["relay"]["lag_s"] > 0
+            assert (body["relay"]["published"], body["relay"]["refused"]) == (0, 0)
             assert body["projectors"]["runs"] == {"lag_s": 0.0, "projected": 1}
             assert isinstance(body["checkpoints"], dict)
     finally:

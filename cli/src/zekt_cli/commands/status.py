@@ -69,10 +69,16 @@ def _print_services(services: dict[str, Any]) -> None:
         console().print(shown)
 
 
+def _relayed(relay: dict[str, Any]) -> str:
+    """Say also how many messages lie aside because the bus refuses them, if a suite of this version knows."""
+    refused = relay.get("refused", 0)
+    return f"{relay['published']} published" + (f", [red]{refused} refused by the bus[/]" if refused else "")
+
+
 def _rows(fields: dict[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
     """Yield each running part of a service, with how far behind it is and what it has done since it started."""
     if relay := fields.get("relay"):
-        yield "relay", "", "", f"{relay['lag_s']:.3f}", f"{relay['published']} published"
+        yield "relay", "", "", f"{relay['lag_s']:.3f}", _relayed(relay)
     for name, consumer in fields["consumers"].items():
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in consumer["outcomes"].items())
         yield f"consumer {name}", str(consumer["backlog"]), str(consumer["in_flight"]), "", outcomes

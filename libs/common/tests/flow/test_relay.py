@@ -112,6 +112,7 @@ async def test_a_message_too_large_for_the_bus_is_noted_and_holds_nobody_up(back
     assert [envelope.id for _, envelope in taken] == [event.id for event in stored if event.version != 3]
     assert [document.id for document in await backend.views.listing("refused-messages")] == ["ingress/notes/1@3"]
     assert [entry["envelope_id"] for entry in logs if entry["event"] == "relay_message_refused"] == ["notes/1@3"]
+    assert await relay(backend).refused() == 1
 
 
 async def test_lag_tells_how_long_the_oldest_unpublished_event_waits(backend: Backend, start: Start) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from zekt_common.adapters.cosmos_append_times import AppendTimes
 from zekt_common.adapters.cosmos_container import CosmosContainer, Item
 from zekt_common.adapters.cosmos_feed_pages import FeedRange, RangePages, is_divided
+from zekt_common.adapters.cosmos_late_commits import LateCommits
 from zekt_common.clock import from_micros, to_micros
 from zekt_common.envelope import Envelope, decode_page
 from zekt_common.ports.event_store import FeedPage
@@ -60,6 +61,7 @@ class CosmosChangeFeed:
         self._container = container
         self._pages = RangePages(container)
         self._times = times
+        self._late = LateCommits(container.name, times.margin)
         self._ranges: Sequence[FeedRange] = ()
         self._woken = asyncio.Event()
         self._ends: dict[str, _End] = {}
@@ -125,7 +127,9 @@ class CosmosChangeFeed:
             items, token = await self._pages.read(part.range, part.token, limit)
         except ValueError as error:
             raise ValueError(_FOREIGN) from error
-        events = _events(items)
+        items_of_events = [item for item in items if "event" in item]
+        events = decode_page("[" + ",".join(item["event"] for item in items_of_events) + "]")
+        self._late.notice(items_of_events, events)
         if not items:
             through = to_micros(horizon)
         elif events and not is_divided(token):  # else the rest of the range may lie back any far
@@ -175,10 +179,6 @@ class _End:
 
     def is_old(self) -> bool:
         return self.looks_again_in_s() <= 0
-
-
-def _events(items: Sequence[Item]) -> list[Envelope]:
-    return decode_page("[" + ",".join(item["event"] for item in items if "event" in item) + "]")
 
 
 def _encode(cursor: _Cursor) -> str:

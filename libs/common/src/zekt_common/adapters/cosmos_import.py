@@ -9,6 +9,7 @@ from zekt_common.adapters.cosmos_errors import EXISTS, FOUND_NOT, TOO_LARGE, Cos
 from zekt_common.adapters.cosmos_event_store import event_item, item_id
 from zekt_common.adapters.cosmos_ids import BOUND, decode_id
 from zekt_common.adapters.cosmos_keys import CosmosKeyRecords
+from zekt_common.adapters.cosmos_late_commits import IMPORTED
 from zekt_common.adapters.cosmos_topology import KEYS, events_of, views_of
 from zekt_common.adapters.key_wrapping import WrappedKey
 from zekt_common.append_limits import ENVELOPE_BYTES, MAX_BYTES, MAX_EVENTS, sent_bytes, too_many_bytes
@@ -79,7 +80,7 @@ def _batches(envelopes: Sequence[Envelope]) -> Iterator[Sequence[Envelope]]:
 async def _create(container: CosmosContainer, batch: Sequence[Envelope]) -> None:
     before = batch[0].version - 1
     guard: list[Operation] = [("read", (item_id(before),), {})] if before else []
-    creates: list[Operation] = [("create", (event_item(envelope),), {}) for envelope in batch]
+    creates: list[Operation] = [("create", ({**event_item(envelope), IMPORTED: True},), {}) for envelope in batch]
     try:
         await container.batch(batch[0].stream, [*guard, *creates])
     except CosmosRefused as refused:

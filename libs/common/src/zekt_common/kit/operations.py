@@ -114,7 +114,8 @@ class _Operations:
             "checkpoints": await _checkpoints(operated.views),
         }
         if relay is not None:
-            shown["relay"] = {"lag_s": await relay.lag(), "published": relay.published}
+            refused = await relay.refused()
+            shown["relay"] = {"lag_s": await relay.lag(), "published": relay.published, "refused": refused}
         return json_response(shown)
 
     async def rewind_relay(self, request: web.Request) -> web.Response:

@@ -21,7 +21,7 @@ from zekt_common.kit.supervision import describe, supervise
 from zekt_common.kit.watermarks import Watermarks
 from zekt_common.ports import Bus, EventStore, FeedPage, Leases, OutgoingMessage, Put, Views
 from zekt_common.ports.bus import EVERYONE
-from zekt_common.telemetry.metrics import RELAY_LAG, RELAY_PUBLISHED
+from zekt_common.telemetry.metrics import RELAY_LAG, RELAY_PUBLISHED, RELAY_REFUSED
 
 Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
 WatermarkMessage = Callable[[datetime], OutgoingMessage]
@@ -30,6 +30,7 @@ PAGE = 500
 BUSY_PAGE = 16
 GATHER_S = 0.02
 REFUSED = "refused-messages"
+COUNTED = 1000
 SAVE_EVERY_S = 0.25
 LOOK_EVERY_S = 0.5
 _TICK = timedelta(microseconds=1)
@@ -94,6 +95,10 @@ class Relay:
         """Return for how many seconds the oldest unpublished event has been waiting; 0 when all are published."""
         waiting = [await self._waiting_s(feed) for feed in await self._store.feeds()]
         return max(waiting, default=0.0)
+
+    async def refused(self) -> int:
+        """Return how many messages were noted as refused by the bus, up to `COUNTED`."""
+        return len(await self._views.listing(REFUSED, limit=COUNTED))
 
     async def _lead(self) -> None:
         async with self._leases.hold(f"relay/{self._topic}"):
@@ -166,6 +171,7 @@ class Relay:
         note = msgspec.json.encode({"envelope_id": message.envelope.id, "reason": str(error)})
         id_ = f"{self._topic}/{message.message_id or message.envelope.id}"
         await self._views.write([Put(partition=REFUSED, id=id_, body=note)])
+        RELAY_REFUSED.add(topic=self._topic)
 
     async def _rest(self, tail: "_Tail") -> None:
         """Wait for the feed to grow, and say that it has been published to its end as often as that is due."""

@@ -19,6 +19,7 @@ EVENTS_APPENDED: Final = Counter("zekt.events.appended", "{event}", "type")
 WEBHOOKS_RECEIVED: Final = Counter("zekt.webhooks.received", "{webhook}", "event", "outcome")
 MESSAGES_RECEIVED: Final = Counter("zekt.messages.received", "{message}", "outcome")
 RELAY_PUBLISHED: Final = Counter("zekt.relay.published", "{message}", "topic")
+RELAY_REFUSED: Final = Counter("zekt.relay.refused", "{message}", "topic")
 RELAY_LAG: Final = Gauge("zekt.relay.lag", "s", "topic")
 CONSUMER_MESSAGES: Final = Counter("zekt.consumer.messages", "{message}", "topic", "subscription", "outcome")
 CONSUMER_DURATION: Final = Histogram("zekt.consumer.duration", "s", "topic", "subscription", "type", buckets=_ANSWERS_S)
@@ -36,6 +37,7 @@ TOKENS_LOOKED_UP: Final = Counter("zekt.tokens.looked_up", "{lookup}", "outcome"
 COSMOS_REQUEST_CHARGE: Final = Histogram(
     "zekt.cosmos.request_charge", "{RU}", "container", "operation", buckets=_CHARGES_RU
 )
+COSMOS_LATE_COMMITS: Final = Counter("zekt.cosmos.late_commits", "{event}", "container")
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     REQUEST_DURATION,
@@ -43,6 +45,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     WEBHOOKS_RECEIVED,
     MESSAGES_RECEIVED,
     RELAY_PUBLISHED,
+    RELAY_REFUSED,
     RELAY_LAG,
     CONSUMER_MESSAGES,
     CONSUMER_DURATION,
@@ -58,6 +61,7 @@ INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     GITHUB_PAUSED,
     TOKENS_LOOKED_UP,
     COSMOS_REQUEST_CHARGE,
+    COSMOS_LATE_COMMITS,
 )
 
 
