@@ -64,10 +64,16 @@ def test_a_service_that_runs_here_alone_is_noticed(zekt: Zekt, env: dict[str, st
 
 
 @pytest.mark.usefixtures("data_dir")
-async def test_a_suite_that_runs_over_there_is_noticed(zekt: Zekt, env: dict[str, str]) -> None:
-    async with there(env) as target, CosmosLeases(target.views("router")).hold("relay/router"):
+@pytest.mark.parametrize(
+    ("service", "lease"),
+    [("router", "relay/router"), ("dispatcher", "sweeper/dispatcher"), ("ingress", "retention/ingress")],
+)
+async def test_a_suite_or_one_of_its_services_that_runs_over_there_is_noticed(
+    zekt: Zekt, env: dict[str, str], service: str, lease: str
+) -> None:
+    async with there(env) as target, CosmosLeases(target.views(service)).hold(lease):
         said = await asyncio.to_thread(refusal, zekt, env, 1)
-    assert "a suite runs where ZEKT_COSMOS_ENDPOINT leads" in said
+    assert f"a suite runs where ZEKT_COSMOS_ENDPOINT leads (it holds {lease})" in said
 
 
 @pytest.mark.usefixtures("data_dir")

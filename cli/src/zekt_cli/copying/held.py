@@ -1,4 +1,4 @@
-"""Both sides held still while they are copied: no suite runs on either, and none can start relaying."""
+"""Both sides held still while they are copied: no suite runs on either, and none can start to work."""
 
 import asyncio
 import fcntl
@@ -15,6 +15,8 @@ from zekt_common.ports import Leases
 
 FREE_WITHIN_S: Final = 12.0
 """Longer than a lease outlives the process that held it."""
+LOOPS: Final = ("relay", "sweeper", "retention")
+"""What writes without being asked; each service that runs has at least one of them."""
 
 
 @contextmanager
@@ -48,30 +50,31 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def held_relays(leases: Sequence[tuple[str, Leases]]) -> AsyncIterator[None]:
-    """Hold the relay's lease of each service, by name, for as long as the block lasts.
+async def held_loops(leases: Sequence[tuple[str, Leases]]) -> AsyncIterator[None]:
+    """Hold the lease of every loop that writes by itself, of each service by name, for as long as the block lasts.
 
     Raises:
-        CommandFailed: 1 when a suite keeps one of them.
+        CommandFailed: 1 when a suite, or a service of one, keeps one of them.
         LeaseLost: one could not be renewed; the block was cancelled.
     """
+    kept = {f"{loop}/{service}": each for service, each in leases for loop in LOOPS}
+    taken = set(kept)
     async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(FREE_WITHIN_S):
-                await asyncio.gather(*(_await_free(service, each) for service, each in leases))
-                for service, each in leases:
-                    await stack.enter_async_context(each.hold(_relay(service)))
+                await asyncio.gather(*(_await_free(name, each, taken) for name, each in kept.items()))
+                taken = set(kept)
+                for name, each in kept.items():
+                    await stack.enter_async_context(each.hold(name))
+                    taken.discard(name)
         except TimeoutError:
             where = "where ZEKT_COSMOS_ENDPOINT leads"
-            raise CommandFailed(Exit.CHECK_FAILED, f"a suite runs {where} (it holds a relay): stop it first") from None
+            holds = ", ".join(sorted(taken))
+            raise CommandFailed(Exit.CHECK_FAILED, f"a suite runs {where} (it holds {holds}): stop it first") from None
         yield
 
 
-async def _await_free(service: str, leases: Leases) -> None:
+async def _await_free(name: str, leases: Leases, taken: set[str]) -> None:
     """Wait, beside the others, until what a dead process left has passed on."""
-    async with leases.hold(_relay(service)):
-        return
-
-
-def _relay(service: str) -> str:
-    return f"relay/{service}"
+    async with leases.hold(name):
+        taken.discard(name)

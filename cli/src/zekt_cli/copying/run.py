@@ -13,7 +13,7 @@ from zekt_cli.addresses import SERVICES
 from zekt_cli.copying import events, places, sealed
 from zekt_cli.copying.documents import MARKS, copy_documents
 from zekt_cli.copying.events import EventPlan
-from zekt_cli.copying.held import held_relays
+from zekt_cli.copying.held import held_loops
 from zekt_cli.copying.tally import count
 from zekt_cli.exits import CommandFailed, Exit
 from zekt_cli.provision.azure import provision
@@ -90,7 +90,7 @@ async def open_target(ways: AzureConnections) -> AsyncIterator[Target]:
         BlobContainer(ways.blob) as blobs,
     ):
         target = Target(database, keys, blobs)
-        async with held_relays([(service, CosmosLeases(target.views(service))) for service in SERVICES]):
+        async with held_loops([(service, CosmosLeases(target.views(service))) for service in SERVICES]):
             yield target
 
 
