@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 from libs.common.tests.servicebus.standin import connection_to
@@ -92,6 +93,32 @@ async def test_closing_during_an_outage_takes_no_longer_than_otherwise(
         sandbox.begin_outage()
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_a_cancellation_that_the_sdk_swallows_is_raised_all_the_same(sandbox: ServiceBusSandbox) -> None:
+    began, connection = asyncio.Event(), connection_to(sandbox)
+
+    async def swallowing() -> None:
+        with connection.translating(), suppress(asyncio.CancelledError):
+            began.set()
+            await asyncio.Event().wait()
+
+    async def failing() -> None:
+        raise BackendUnavailable("it is away")
+
+    async def together() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_for_ever(swallowing))
+            await began.wait()
+            group.create_task(failing())
+
+    with pytest.raises(ExceptionGroup):
+        await asyncio.wait_for(together(), 5)
+
+
+async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await work()
 
 
 async def test_a_wrong_key_is_named_at_the_start_and_kept_out_of_the_error(sandbox: ServiceBusSandbox) -> None:

@@ -1,5 +1,6 @@
 """How a Service Bus namespace is reached, and what its SDK's errors mean to us."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,18 +84,35 @@ class ServiceBusConnection:
     def translating(self) -> Iterator[None]:
         """Turn what the SDK raises into our errors, whose messages quote nothing of it.
 
+        A cancellation that the SDK swallows, as `asyncio.wait_for` can on Python 3.11, is raised all the same: whoever
+        cancelled waits for it.
+
         Raises:
             LockLost: the message's lock has expired or passed on, or it was settled.
             BackendUnavailable: anything else; the message says what and which setting leads there.
         """
+        cancellations = _cancellations()
         try:
             yield
+            _end_if_cancelled_since(cancellations)
         except (MessageLockLostError, MessageAlreadySettled, MessageNotFoundError) as error:
             raise LockLost("the message's lock has expired or passed on: it will be received again") from error
         except ZektError:
             raise
         except Exception as error:  # the SDK lets errors of its AMQP layer through
+            _end_if_cancelled_since(cancellations)
             raise BackendUnavailable(f"{_condition(error)} ({self.setting}, {type(error).__name__})") from error
+
+
+def _cancellations() -> int:
+    """Return how often this task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _end_if_cancelled_since(cancellations: int) -> None:
+    if _cancellations() > cancellations:
+        raise asyncio.CancelledError
 
 
 def _condition(error: Exception) -> str:

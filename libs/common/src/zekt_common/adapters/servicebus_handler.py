@@ -69,9 +69,7 @@ class KeptHandler(Generic[Handler]):
         if self._open is None:
             return
         (_, stack), self._open = self._open, None
-        closing = asyncio.create_task(self._close(stack))
-        self._discarded.add(closing)
-        closing.add_done_callback(self._discarded.discard)
+        self._close_by_the_way(stack)
 
     async def close(self) -> None:
         """Close whatever is open, within seconds; failing leaves only what the broker cleans up."""
@@ -81,9 +79,18 @@ class KeptHandler(Generic[Handler]):
 
     async def _opened(self) -> tuple[Handler, AsyncExitStack]:
         stack = AsyncExitStack()
-        with self._connection.translating():
-            handler = await stack.enter_async_context(connected(self._create()))
+        try:
+            with self._connection.translating():
+                handler = await stack.enter_async_context(connected(self._create()))
+        except BaseException:
+            self._close_by_the_way(stack)
+            raise
         return handler, stack
+
+    def _close_by_the_way(self, stack: AsyncExitStack) -> None:
+        closing = asyncio.create_task(self._close(stack))
+        self._discarded.add(closing)
+        closing.add_done_callback(self._discarded.discard)
 
     async def _close(self, stack: AsyncExitStack) -> None:
         try:
