@@ -48,6 +48,12 @@ async def assert_repeats_are_reported_as_ambiguous(suite: Suite, sandbox: GitHub
         assert ambiguous[delivery_id] >= count - 1, f"{delivery_id} was dispatched {count} times, unreported"
 
 
+def assert_messages_took_the_plain_events_place(sandbox: GitHubSandbox) -> None:
+    for dispatch in sandbox.dispatches():
+        zekt = json.loads(dispatch.body)["client_payload"]["zekt"]
+        assert zekt["payload"] == {"run": zekt["correlationId"]}
+
+
 async def stored(suite: Suite, service: str, type_: str) -> AsyncIterator[dict[str, Any]]:
     """Yield the service's events of this type that are stored by now."""
     path = f"/api/operations/{service}/events"

@@ -5,26 +5,24 @@ import asyncio
 import pytest
 
 from tests.e2e.azure_account import AzureAccount
+from tests.e2e.azure_faults import assert_faults_were_used, switch_faults_on
 from tests.e2e.catalogs import catalog
-from tests.e2e.counting import all_received, assert_repeats_are_reported_as_ambiguous, every_subscription
+from tests.e2e.counting import (
+    all_received,
+    assert_messages_took_the_plain_events_place,
+    assert_repeats_are_reported_as_ambiguous,
+    every_subscription,
+)
 from tests.e2e.engines import in_one_process, on_azure
-from tests.e2e.sending import prepared, send_all, started_runs
+from tests.e2e.sending import prepared, send_all, send_messages_then_webhooks, started_runs
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
 
 WEBHOOKS = 200
+MESSAGES = 60
 KILLED_AFTER = 100
 """Dispatches, of twice as many as there are webhooks."""
 DISPATCHER_CONCURRENCY = 32
-LOST_ANSWERS_OF_THE_BUS = 5
-
-
-async def switch_faults_on(azure: AzureAccount) -> None:
-    """Lose, refuse and throttle a few calls in a hundred, the same ones every time."""
-    await azure.cosmos("POST", "", kind="drop_after", operation="writes", count=None, probability=0.01, seed=1)
-    await azure.cosmos("POST", "", kind="drop_before", count=None, probability=0.005, seed=2)
-    await azure.cosmos("POST", "", kind="error", status=429, retry_after_ms=20, count=None, probability=0.02, seed=3)
-    await azure.bus("POST", "/faults/lost_answers", count=LOST_ANSWERS_OF_THE_BUS)
 
 
 async def kill_in_mid_run(suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount) -> None:
@@ -51,5 +49,27 @@ async def test_nothing_acknowledged_is_lost_on_azure_when_the_suite_is_killed_wh
     assert set(received) == expected
     assert received.total() - len(expected) <= DISPATCHER_CONCURRENCY
     await assert_repeats_are_reported_as_ambiguous(suite, sandbox)
-    faults = (await azure.cosmos("GET", ""))["faults"]
-    assert all(fault["taken"] for fault in faults)
+    await assert_faults_were_used(azure)
+
+
+@pytest.mark.slow
+@in_one_process
+@on_azure
+async def test_no_acknowledged_message_is_lost_on_azure_when_the_suite_is_killed_while_calls_fail(
+    suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount
+) -> None:
+    await suite.apply(catalog(mode="events+messages"))
+    runs = await started_runs(sandbox, MESSAGES)
+    await switch_faults_on(azure)
+
+    async def killing() -> None:
+        await sandbox.wait_for_dispatches(MESSAGES, timeout_s=120)
+        suite.kill()
+        await suite.start()
+
+    sending = send_messages_then_webhooks(suite, sandbox, runs, prepared(sandbox, runs))
+    await asyncio.gather(sending, killing())
+    expected = every_subscription(runs)
+    assert set(await all_received(sandbox, expected)) == expected
+    assert_messages_took_the_plain_events_place(sandbox)
+    await assert_faults_were_used(azure)

@@ -111,6 +111,7 @@ async def test_the_same_completion_through_two_hooks_is_heard_of_once(
 
 
 @in_one_process
+@on_both_engines
 async def test_a_message_of_a_failed_attempt_is_heard_of_with_the_rerun_that_succeeds(
     suite: Suite, sandbox: GitHubSandbox
 ) -> None:

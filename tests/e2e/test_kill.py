@@ -1,13 +1,17 @@
 """SIGKILL in mid-run: every acknowledged webhook ends in a dispatch per subscription, counted raw at the stand-in."""
 
 import asyncio
-import json
 import random
 
 import pytest
 
 from tests.e2e.catalogs import catalog
-from tests.e2e.counting import all_received, assert_repeats_are_reported_as_ambiguous, every_subscription
+from tests.e2e.counting import (
+    all_received,
+    assert_messages_took_the_plain_events_place,
+    assert_repeats_are_reported_as_ambiguous,
+    every_subscription,
+)
 from tests.e2e.sending import prepared, send_all, send_messages_then_webhooks, started_runs
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
@@ -60,6 +64,4 @@ async def test_no_acknowledged_message_is_lost_when_every_process_is_killed(
     expected = every_subscription(runs)
     received = await all_received(sandbox, expected)
     assert set(received) == expected
-    for dispatch in sandbox.dispatches():
-        zekt = json.loads(dispatch.body)["client_payload"]["zekt"]
-        assert zekt["payload"] == {"run": zekt["correlationId"]}, "a message takes the plain event's place"
+    assert_messages_took_the_plain_events_place(sandbox)

@@ -1,11 +1,17 @@
 import json
 from collections import Counter
 
+from tests.e2e.azure_account import AzureAccount
+from tests.e2e.azure_faults import assert_faults_were_used, switch_first_faults_on
 from tests.e2e.catalogs import CONSUMERS, PROVIDER, UNLISTED, WORKFLOW, catalog
-from tests.e2e.engines import everywhere
+from tests.e2e.counting import all_received, every_subscription
+from tests.e2e.engines import everywhere, in_one_process, on_azure
 from tests.e2e.messages import ARRIVES_WITHIN_S, payload_of, post_message
+from tests.e2e.sending import prepared, send_all, started_runs
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
+
+RUNS = 5
 
 
 async def test_a_completed_run_is_dispatched_to_every_subscriber(suite: Suite, sandbox: GitHubSandbox) -> None:
@@ -55,7 +61,6 @@ async def test_an_unlisted_workflow_is_blocked_with_a_reason(suite: Suite, sandb
     assert len(sandbox.dispatches()) == 2
 
 
-@everywhere
 async def test_repeats_of_a_webhook_change_nothing(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
     run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
@@ -70,6 +75,25 @@ async def test_repeats_of_a_webhook_change_nothing(suite: Suite, sandbox: GitHub
     assert other.id != run.id
 
 
+@in_one_process
+@on_azure
+async def test_repeats_of_a_webhook_change_nothing_on_azure_while_calls_fail(
+    suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount
+) -> None:
+    await suite.apply(catalog())
+    runs = await started_runs(sandbox, RUNS)
+    deliveries = prepared(sandbox, runs)
+    await switch_first_faults_on(azure)
+    for _ in range(3):
+        await send_all(suite, deliveries)
+    last, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
+    expected = every_subscription([*runs, last.id])
+    received = await all_received(sandbox, expected, within_s=ARRIVES_WITHIN_S)
+    assert received == dict.fromkeys(expected, 1)
+    await assert_faults_were_used(azure)
+
+
+@everywhere
 async def test_a_payload_too_large_for_github_travels_by_reference(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog(mode="events+messages"))
     run = await sandbox.start_run(PROVIDER, WORKFLOW, send=False)
@@ -91,6 +115,7 @@ async def test_a_payload_too_large_for_github_travels_by_reference(suite: Suite,
                 assert json.loads(await answer.read()) == large
 
 
+@everywhere
 async def test_a_suite_stops_in_order_when_asked(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog())
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
