@@ -1,5 +1,6 @@
 """The official emulators in containers, for the tests that are asked to run on them by `make test-emulators`."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy, PortWaitStrategy
 
+from zekt_cli.hosting.child import child
 from zekt_common.adapters.cosmos_client import CosmosConnection
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 
@@ -19,6 +21,8 @@ CONFIG: Final = Path(__file__).parents[2] / "deploy" / "servicebus" / "Config.js
 COSMOS_PORT: Final = 8081
 AMQP_PORT: Final = 5672
 UP_WITHIN_S: Final = 180
+STARTS_WITHIN_S: Final = 30
+ENDS_WITHIN_S: Final = 3
 
 # The emulator's key is the same everywhere, and published by who makes it.
 COSMOS_KEY: Final = "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
@@ -33,6 +37,15 @@ def cosmos_emulator() -> Iterator[CosmosConnection]:
     emulator.waiting_for(PortWaitStrategy(COSMOS_PORT).with_startup_timeout(UP_WITHIN_S))
     with emulator:
         yield CosmosConnection(endpoint=f"http://127.0.0.1:{COSMOS_PORT}", key=COSMOS_KEY)
+
+
+@contextmanager
+def servicebus_stand_in(directory: Path) -> Iterator[ServiceBusConnection]:
+    """Run our own stand-in, with the same topology, as a process of its own."""
+    arguments = ["zekt_sandbox.servicebus", "--port", "0", "--config", str(CONFIG)]
+    with child(arguments, log=directory / "servicebus.log", ends_within_s=ENDS_WITHIN_S) as running:
+        ready = json.loads(running.ready_line(STARTS_WITHIN_S))
+        yield ServiceBusConnection(connection_string=ready["connection_string"])
 
 
 @contextmanager
