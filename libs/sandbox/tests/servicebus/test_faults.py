@@ -10,7 +10,10 @@ from zekt_sandbox.servicebus.clock import Clock
 from zekt_sandbox.servicebus.faults import Faults
 from zekt_sandbox.servicebus.topic import TopicProperties
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # the SDK's, of connections that it lost
+]
 
 
 async def test_after_dropped_connections_messages_are_settled_and_sent_over_new_ones(fragile: Bus) -> None:
