@@ -64,6 +64,13 @@ class _Append(msgspec.Struct, frozen=True, gc=False):
     clock: Clock
 
 
+class _Stamp(msgspec.Struct, frozen=True, gc=False):
+    """What a commit gives to the events of one append: with it, whoever appended knows them as they are stored."""
+
+    commitid: str
+    micros: int
+
+
 class SqliteEventStore:
     """The `EventStore` port over one database file with the table in `EVENT_TABLES`."""
 
@@ -79,10 +86,10 @@ class SqliteEventStore:
         encoded = [encode_event(event) for event in events]
         check_append(stream, encoded)
         append = _Append(stream, encoded, expected_version, self._clock)
-        page = await self._database.write(_append, append, news=_NEWS)
+        stamp = await self._database.write(_append, append, news=_NEWS)
         for event in encoded:
             EVENTS_APPENDED.add(type=event.type)
-        return decode_page(page)
+        return _sealed(append, stamp)
 
     async def read(self, stream: str, /, *, after: int = 0) -> list[Envelope]:
         """Return the stream's events above version `after`."""
@@ -133,23 +140,23 @@ class SqliteEventStore:
         return head or 0
 
 
-def _append(connection: sqlite3.Connection, batch: Sequence[_Append]) -> list[bytes | Exception]:
+def _append(connection: sqlite3.Connection, batch: Sequence[_Append]) -> list[_Stamp | Exception]:
     streams = [append.stream for append in batch]
     ((versions, last_micros),) = connection.execute(_HEADS, (msgspec.json.encode(streams).decode(),)).fetchall()
     heads = dict(zip(streams, (head or 0 for head in msgspec.json.decode(versions)), strict=True))
     micros = max(to_micros(batch[0].clock()), (last_micros or 0) + 1)
-    results: list[bytes | Exception] = []
+    results: list[_Stamp | Exception] = []
     rows: list[str | int] = []
     for append in batch:
         head = heads[append.stream]
         if head != append.expected_version:
             results.append(StreamConflict(append.stream, expected=append.expected_version, actual=head))
             continue
-        bodies = _seal_all(append, from_micros(micros))
-        heads[append.stream] = head + len(bodies)
-        for version, body in enumerate(bodies, start=head + 1):
-            rows += (append.stream, version, micros, body.decode())
-        results.append(b"[" + b",".join(bodies) + b"]")
+        stamp = _Stamp(new_commit_id(), micros)
+        heads[append.stream] = head + len(append.events)
+        for event in _sealed(append, stamp):
+            rows += (append.stream, event.version, micros, encode(event).decode())
+        results.append(stamp)
     insert_rows(connection, "INSERT INTO events (stream, version, time, body)", 4, rows)
     return results
 
@@ -160,9 +167,9 @@ def _horizon(connection: sqlite3.Connection, batch: Sequence[Clock]) -> list[int
     return [max(to_micros(batch[0]()) - 1, last_micros)] * len(batch)
 
 
-def _seal_all(append: _Append, time: datetime) -> list[bytes]:
-    commitid = new_commit_id()
+def _sealed(append: _Append, stamp: _Stamp) -> list[Envelope]:
+    time = from_micros(stamp.micros)
     return [
-        encode(seal_encoded(event, stream=append.stream, version=version, commitid=commitid, time=time))
+        seal_encoded(event, stream=append.stream, version=version, commitid=stamp.commitid, time=time)
         for version, event in enumerate(append.events, start=append.expected_version + 1)
     ]
