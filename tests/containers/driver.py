@@ -37,8 +37,8 @@ class Suite(SuiteClient):
     """The suite as its two kinds of users reach it: `url` is everybody's door, and requests go to the operators'."""
 
     def __init__(self) -> None:
-        super().__init__(locate(GATEWAY, DATA))
-        self._operators = SuiteClient(locate(OPERATORS, DATA))
+        super().__init__(locate([GATEWAY], DATA))
+        self._operators = SuiteClient(locate([OPERATORS], DATA))
 
     def request(self, method: str, path: str, **options: Any) -> Answer:
         return self._operators.request(method, path, **options)
