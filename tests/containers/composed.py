@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.containers.commands import ROOT, compose_command, output
 from tests.containers.images import IMAGES, SERVICES, TAG, name_of
 
+PROJECT: Final = "zekt-test"
 HERE: Final = Path(__file__).parent
 UP_WITHIN_S: Final = 120
 LOAD_ENDS_WITHIN_S: Final = 180
@@ -51,7 +52,7 @@ class Composed:
     def compose(self, *arguments: str, within_s: float = UP_WITHIN_S, **settings: str) -> str:
         """Run a compose command and return what it says."""
         files = ("-f", str(ROOT / "docker-compose.sqlite.yml"), "-f", str(HERE / "sandbox.yml"))
-        command = [*compose_command(), "--project-directory", str(ROOT), "-p", "zekt-test", *files, *arguments]
+        command = [*compose_command(), "--project-directory", str(ROOT), "-p", PROJECT, *files, *arguments]
         return output(command, self.environment | settings, within_s)
 
     def inside(self, action: str) -> Any:
@@ -82,8 +83,13 @@ class Composed:
         assert after.image == name_of(service, tag)
 
     def state(self, service: str) -> State:
-        """Return what Docker says of the service's container."""
-        (id_,) = self.compose("ps", "-a", "-q", service).split()
+        """Return what Docker says of the service's container.
+
+        Compose 1 would look at every container of the project, and fail over one that `run --rm` has just removed.
+        """
+        labels = {"project": PROJECT, "service": service, "oneoff": "False"}
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+        (id_,) = output(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters]).split()
         return _state_of(id_)
 
     def until_well(self, service: str) -> State:
