@@ -119,12 +119,15 @@ async def test_a_published_copy_carries_its_attempt(backend: Backend, envelope: 
     assert (await take_one(dispatcher(backend))).attempt == 4
 
 
-async def test_a_scheduled_message_comes_when_it_is_due(backend: Backend, envelope: MakeEnvelope, clock: Any) -> None:
+async def test_a_scheduled_message_comes_when_it_is_due(
+    backend: Backend, envelope: MakeEnvelope, clock: Any, *, counts_scheduled: bool
+) -> None:
     due = clock() + timedelta(seconds=60)
     await backend.bus.publish("router", [OutgoingMessage(envelope=envelope("run/1"), not_before=due)])
     receiver = dispatcher(backend)
     clock.advance(59)
     assert await take(receiver) == []
+    assert await receiver.backlog() == (1 if counts_scheduled else 0)
     clock.advance(2)
     assert ids(await take(receiver)) == ["run/1@1"]
 
