@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.processes import free_port, process, wait_until_answering
+from bench.processes import process, wait_until_answering
+from tests.ports import free_port
 
 ROUNDS = 5
 MODULES = {

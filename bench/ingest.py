@@ -11,8 +11,9 @@ from typing import Any
 import uvloop
 
 from bench.load import LoadResult, closed_loop
-from bench.processes import cpu_s, free_port, process, wait_until_answering
+from bench.processes import cpu_s, process, wait_until_answering
 from bench.webhooks import PLACEHOLDER_RUN_ID, WebhookRequests
+from tests.ports import free_port
 from zekt_sandbox import GitHubSandbox
 
 SECRET = "bench-webhook-secret"

@@ -17,8 +17,9 @@ import uvloop
 
 from bench.disk import fdatasync_ms
 from bench.load import LoadResult, open_loop
-from bench.processes import cpu_s, free_port, process, wait_until_answering
+from bench.processes import cpu_s, process, wait_until_answering
 from bench.steal import Steal
+from tests.ports import free_port
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer
 from zekt_common.contracts.identity import INSTALLATION_TOKENS_PATH, TOKENS_INSTALLATION, InstallationToken

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.processes import free_port, process, wait_until_answering
+from bench.processes import process, wait_until_answering
+from tests.ports import free_port
 
 PROVIDER, CONSUMERS = "acme/provider", ("beta/consumer", "gamma/consumer")
 WORKFLOW = ".github/workflows/ci.yml"

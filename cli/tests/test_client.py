@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from tests.ports import free_port
 from zekt_cli.addresses import read_urls
 from zekt_cli.client import HttpClient, SuiteClient
 from zekt_cli.exits import CommandFailed, Exit
@@ -64,10 +65,8 @@ def test_the_operator_token_goes_with_every_call(url: str, tmp_path_factory: pyt
 
 
 def test_nobody_listening_is_unreachable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     with pytest.raises(CommandFailed, match="is not reachable") as caught:
-        HttpClient(f"http://127.0.0.1:{port}").request("GET", "/")
+        HttpClient(f"http://127.0.0.1:{free_port()}").request("GET", "/")
     assert caught.value.exit_code == Exit.UNREACHABLE
 
 

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from services.identity.tests.conftest import Running, free_port, identity_at
+from services.identity.tests.conftest import Running, identity_at
 from tests.browser.certificate import Certificate, certify
 from tests.browser.chromium import chromium_or_skip, running
 from tests.browser.devtools import DevTools
 from tests.browser.front import HOSTS, OURS, Front, standing
+from tests.ports import free_port
 from zekt_sandbox import GitHubSandbox
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.e2e.azure_account import AzureAccount, running_account
 from tests.e2e.catalogs import WORKFLOW, onboard
 from tests.e2e.peopled import PEOPLE, Peopled, running
-from tests.e2e.suite import Engine, Suite, Topology, free_port, running_suite
+from tests.e2e.suite import Engine, Suite, Topology, running_suite
+from tests.ports import free_port
 from zekt_cli.hosting.suite import build
 from zekt_common.kit.host import Hosted, serving
 from zekt_common.kit.service import Service

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from tests.e2e.people import session_of
-from tests.e2e.suite import free_port
+from tests.ports import free_port
 from zekt_cli.hosting.suite import build
 from zekt_common.auth.authorisation_log import CallerRefused
 from zekt_common.auth.operator import ensure_operator_token

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from tests.ports import free_port
 from zekt_sandbox import GitHubSandbox
 
 Topology = Literal["one process", "four processes"]
@@ -31,13 +31,6 @@ class Setup:
 
 
 PLAIN = Setup()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from tests.e2e.suite import free_port
+from tests.ports import free_port
 
 
 class Address:

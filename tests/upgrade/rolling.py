@@ -12,7 +12,8 @@ from typing import Final
 
 import aiohttp
 
-from tests.e2e.suite import SERVICES, Suite, free_port, settings_for
+from tests.e2e.suite import SERVICES, Suite, settings_for
+from tests.ports import free_port
 from tests.upgrade.address import Address
 from tests.upgrade.previous import import_path
 from zekt_sandbox import GitHubSandbox

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from tests.ports import free_port
 from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.auth.requirements import Operator, Public, ServiceRole
 from zekt_common.errors import StorageUnusable
@@ -181,8 +182,7 @@ async def test_while_resources_open_it_is_live_says_starting_and_keeps_requests_
     stage: Stage, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     stage.may_open.clear()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = HostSettings(port=port, internal_port=0, data_dir=tmp_path)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(host([stage.service(route(echo))], options, on_ready=lambda *_: ready.set(), stop=stop))

@@ -1,6 +1,5 @@
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from tests.ports import free_port
 from zekt_common.adapters.backend import Backend
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.auth.service_tokens import EmbeddedIssuer, EmbeddedTokens
@@ -154,13 +154,6 @@ async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 1
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - another process's files, or answers over HTTP
             await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

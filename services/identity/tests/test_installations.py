@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.ports import free_port
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.clock import utc_now
 from zekt_common.contracts.identity import InstallationChanged, InstallationTokenRequest, RepositoryChanged
@@ -20,7 +21,7 @@ from zekt_identity.account import SessionsRevoked
 from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.github.model import HookDelivery
 
-from .conftest import Running, free_port, identity_at, until
+from .conftest import Running, identity_at, until
 
 Told = dict[int, Any]
 

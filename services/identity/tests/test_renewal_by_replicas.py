@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.ports import free_port
 from zekt_common.adapters.embedded import OWN_TABLES, open_backend
 from zekt_common.adapters.sqlite_database import SqliteDatabase
 from zekt_common.adapters.sqlite_views import SqliteViews
@@ -25,7 +26,7 @@ from zekt_identity.user_tokens import CLAIM_LIFE, StoredTokens, UserTokenVault
 from zekt_sandbox import GitHubSandbox
 from zekt_sandbox.github.faults import Fault
 
-from .conftest import Browser, MovableClock, free_port, until
+from .conftest import Browser, MovableClock, until
 
 OCTOCAT = 4_242
 TOKEN_CALL = "/login/oauth/access_token"

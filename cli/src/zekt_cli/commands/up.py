@@ -55,7 +55,7 @@ def command(*, sandbox: bool, sandbox_port: int, as_json: bool, **flags: str | i
 
 
 def _run(env: dict[str, str], resources: ExitStack, *, sandbox_port: int | None, as_json: bool) -> None:
-    env = with_ports(env, read_host(env))
+    env = with_ports(env, read_host(env), resources)
     settings = read_host(env)
     urls = urls_of(settings)
     resources.enter_context(occupied(settings.data_dir))

@@ -1,10 +1,11 @@
 """Where a suite listens and answers, decided before anything of it starts."""
 
-import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from zekt_common.kit.ports import held_port
 from zekt_common.kit.settings import EnvironmentReader, HostSettings
 
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -30,10 +31,16 @@ def read_host(env: Mapping[str, str]) -> HostSettings:
     return settings
 
 
-def with_ports(env: Mapping[str, str], settings: HostSettings) -> dict[str, str]:
-    """Return the environment with free ports in place of 0: the services must know each other's before they start."""
+def with_ports(env: Mapping[str, str], settings: HostSettings, held: ExitStack) -> dict[str, str]:
+    """Return the environment with free ports in place of 0: the services must know each other's before they start.
+
+    They stay ours until `held` closes.
+    """
     chosen = {"ZEKT_PORT": settings.port, "ZEKT_INTERNAL_PORT": settings.internal_port}
-    return {**env, **{name: str(port or _free_port(settings.host)) for name, port in chosen.items()}}
+    return {
+        **env,
+        **{name: str(port or held.enter_context(held_port(settings.host))) for name, port in chosen.items()},
+    }
 
 
 def urls_of(settings: HostSettings) -> SuiteUrls:
@@ -41,11 +48,3 @@ def urls_of(settings: HostSettings) -> SuiteUrls:
     name = _WILDCARDS.get(settings.host, settings.host)
     shown = f"[{name}]" if ":" in name else name
     return SuiteUrls(f"http://{shown}:{settings.port}", f"http://{shown}:{settings.internal_port}")
-
-
-def _free_port(address: str) -> int:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
