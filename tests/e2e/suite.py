@@ -78,7 +78,8 @@ class Suite:
                         stderr=log,
                     )
                 )
-        await asyncio.gather(*(self.ready_at(self.url(name), name) for name in self.ports))
+        started = zip(self.ports, self.processes, strict=True)
+        await asyncio.gather(*(self.ready_at(self.url(name), name, process) for name, process in started))
 
     @property
     def identity_url(self) -> str:
@@ -86,12 +87,12 @@ class Suite:
         _, internal = self.ports.get("identity") or self.ports["suite"]
         return f"http://127.0.0.1:{internal}"
 
-    async def ready_at(self, url: str, name: str) -> None:
-        """Wait until the service that listens there is ready."""
+    async def ready_at(self, url: str, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the service that listens there is ready, or has ended."""
         last = "no answer"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
-                while True:
+                while process.poll() is None:
                     with contextlib.suppress(aiohttp.ClientError):
                         async with self.http.get(f"{url}/ready") as answer:
                             last = await answer.text()
@@ -99,7 +100,8 @@ class Suite:
                                 return
                     await asyncio.sleep(0.02)
         log = (self.data_dir.parent / f"{name}.log").read_text()[-3000:]
-        raise AssertionError(f"{name} is not ready: {last}\n{log}")
+        state = "is not ready" if process.poll() is None else f"has ended with {process.returncode}"
+        raise AssertionError(f"{name} {state}: {last}\n{log}")
 
     @contextlib.contextmanager
     def held(self, name: str) -> Iterator[None]:

@@ -46,7 +46,7 @@ class RollingSuite(Suite):
         ports = free_port(), free_port()
         process = self._spawn(name, ports, root, self.data_dir.parent / f"{name}.log")
         self.processes.append(process)
-        await self.ready_at(f"http://127.0.0.1:{ports[0]}", name)
+        await self.ready_at(f"http://127.0.0.1:{ports[0]}", name, process)
         before, self.running[name] = self.running.get(name), process
         async with during or nullcontext():
             for address, port in zip(self.addresses[name], ports, strict=True):
