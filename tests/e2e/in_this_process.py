@@ -18,7 +18,7 @@ async def operating(hosted: Hosted, data_dir: Path) -> AsyncIterator[aiohttp.Cli
     async with aiohttp.ClientSession(headers=operator) as http:
         async with http.post(f"{hosted.url}/api/catalog/apply", json=catalog()) as answer:
             positions = (await answer.json())["positions"]
-        waiting = {"eventIds": positions, "timeoutS": 10}
+        waiting = {"eventIds": positions, "timeoutS": 30}
         async with http.post(f"{hosted.url}/api/operations/ingress/wait", json=waiting) as answer:
             assert answer.status == 200
         yield http

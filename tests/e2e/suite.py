@@ -134,7 +134,7 @@ class Suite:
         answer = await self.call("POST", "router", "/api/catalog/apply", catalog)
         positions = answer.get("positions", [])
         if positions:
-            await self.call("POST", "ingress", "/api/operations/ingress/wait", {"eventIds": positions, "timeoutS": 10})
+            await self.call("POST", "ingress", "/api/operations/ingress/wait", {"eventIds": positions, "timeoutS": 30})
         return answer
 
     async def call(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from zekt_common.adapters.embedded import Backend, open_backend
-from zekt_common.contracts.router import CatalogAdvanced
 from zekt_common.envelope import Event
 from zekt_common.kit.consumer import Complete
 from zekt_ingress.catalog_view import CatalogView
@@ -99,32 +98,10 @@ async def test_racing_writers_leave_the_newest(view: CatalogView) -> None:
         pending = [
             (version, provider(**change))
             for version, change in enumerate(changes, start=1)
-            if await view.wait_until_seen([f"catalog/{OWNER_ID}@{version}"], timeout_s=0)
+            if await view.seen.wait([f"catalog/{OWNER_ID}@{version}"], timeout_s=0)
         ]
         if not pending:
             break
         take = handlers(view)[type(pending[0][1])]
         await asyncio.gather(*(take(body, catalog_message(version, body)) for version, body in pending))
     assert await view.is_provider(OWNER_ID, REPOSITORY_ID)
-
-
-async def test_waiting_ends_once_the_events_have_been_seen(view: CatalogView) -> None:
-    wanted = [f"catalog/{OWNER_ID}@1", f"catalog/{OWNER_ID}@2"]
-    waiting = asyncio.create_task(view.wait_until_seen(wanted, timeout_s=30))
-    await handle(view, 2, CatalogAdvanced())
-    assert await view.wait_until_seen(wanted, timeout_s=0) == {wanted[0]}
-    await handle(view, 1, provider())
-    assert await waiting == set()
-
-
-async def test_what_another_process_has_seen_counts(backend: Backend, view: CatalogView) -> None:
-    other = CatalogView(backend.views)
-    waiting = asyncio.create_task(view.wait_until_seen([f"catalog/{OWNER_ID}@1"], timeout_s=30))
-    await asyncio.sleep(0)
-    await handle(other, 1, provider())
-    assert await waiting == set()
-
-
-@pytest.mark.parametrize("event_id", ["", "catalog/1", "catalog/1@", "catalog/1@x", "@1", "catalog/1@²"])
-async def test_what_is_no_catalog_event_is_never_seen(view: CatalogView, event_id: str) -> None:
-    assert await view.wait_until_seen([event_id], timeout_s=0) == {event_id}

@@ -100,7 +100,7 @@ class _Ingress:
         self.doors = Doors(
             webhooks=WebhookDoor(_webhook_verifier(settings), backend.store, backend.payloads),
             messages=MessageDoor(tokens, admission, view, backend.store, backend.payloads),
-            waiting=WaitDoor(view),
+            waiting=WaitDoor(view.seen),
             operated=Operated(
                 store=backend.store,
                 bus=backend.bus,

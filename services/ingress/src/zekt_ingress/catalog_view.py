@@ -4,9 +4,7 @@ Documents lie below their catalog's stream, which is named for the owner, so tha
 found through its new owner's token. A newer version wins; a removal stays as a tombstone with its version.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,13 +13,11 @@ from zekt_common.contracts.router import RepositoryChanged, ServiceChanged, Subs
 from zekt_common.envelope import Envelope
 from zekt_common.ports import Document, Put, Views
 from zekt_common.ports.views import ABSENT
+from zekt_ingress.seen_events import SeenEvents
 
 Entity = RepositoryChanged | ServiceChanged | SubscriptionChanged
 
 PAGE: Final = 500
-LOOK_AGAIN_S: Final = 0.1
-SEEN_KEPT_S: Final = 30 * 86_400
-_VERSION_DIGITS: Final = 12
 
 T = TypeVar("T")
 
@@ -50,7 +46,7 @@ class CatalogView:
 
     def __init__(self, views: Views) -> None:
         self._views = views
-        self._changed = asyncio.Event()
+        self.seen = SeenEvents(views)
 
     async def take(self, entity: Entity, cause: Envelope) -> None:
         """Keep the entity's state unless a newer one is known, and note that the event has been seen.
@@ -65,11 +61,11 @@ class CatalogView:
             return
         body = msgspec.json.encode({"version": cause.version, "state": entity})
         put = Put(partition=partition, id=id_, body=body, if_match=known.etag if known else ABSENT)
-        await self._write([put, _seen(cause)])
+        await self._write([put, self.seen.mark(cause)])
 
     async def note(self, cause: Envelope) -> None:
         """Note that the event has been seen, though it changes nothing here."""
-        await self._write([_seen(cause)])
+        await self._write([self.seen.mark(cause)])
 
     async def is_provider(self, owner_id: int, repository_id: int) -> bool:
         """Return whether this owner has enabled this repository as a provider."""
@@ -89,19 +85,6 @@ class CatalogView:
                 count += await self._approved(f"{stream}/subscriptions/{service.slug}", event_type)
         return count
 
-    async def wait_until_seen(self, event_ids: Collection[str], *, timeout_s: float) -> set[str]:
-        """Wait until these events (`catalog/{account id}@{version}`) have been seen; return those that have not."""
-        deadline = time.monotonic() + timeout_s
-        missing = set(event_ids)
-        while missing:
-            self._changed.clear()
-            missing = {event_id for event_id in missing if not await self._has_seen(event_id)}
-            left_s = deadline - time.monotonic()
-            if not missing or left_s <= 0:
-                break
-            await self._wait_for_change(min(left_s, LOOK_AGAIN_S))  # another process may be the one that sees it
-        return missing
-
     async def _approved(self, partition: str, event_type: str) -> int:
         count = 0
         async for document in self._all(partition):
@@ -117,22 +100,9 @@ class CatalogView:
                 yield document
             after = page[-1].id
 
-    async def _has_seen(self, event_id: str) -> bool:
-        stream, _, version = event_id.rpartition("@")
-        if not version.isdigit():
-            return False
-        return await self._views.get(f"{stream}/seen", version.zfill(_VERSION_DIGITS)) is not None
-
-    async def _wait_for_change(self, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
-
     async def _write(self, changes: list[Put]) -> None:
         await self._views.write(changes)
-        self._changed.set()
+        self.seen.tell()
 
 
 def _stream(owner_id: int) -> str:
@@ -148,11 +118,6 @@ def _place(entity: Entity, stream: str) -> tuple[str, str]:
             return f"{stream}/services", entity.slug
         case SubscriptionChanged():
             return f"{stream}/subscriptions/{entity.service_slug}", entity.subscription_id
-
-
-def _seen(cause: Envelope) -> Put:
-    id_ = str(cause.version).zfill(_VERSION_DIGITS)
-    return Put(partition=f"{cause.stream}/seen", id=id_, body=b"{}", ttl_s=SEEN_KEPT_S)
 
 
 def _offers(service: ServiceChanged, repository_id: int, workflow_path: str, event_type: str) -> bool:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from zekt_common.auth.authorisation import CALLER, check_owner
 from zekt_common.kit.errors import Refusal, json_response
-from zekt_ingress.catalog_view import CatalogView
+from zekt_ingress.seen_events import SeenEvents
 
 MAX_EVENTS: Final = 10_000
 MAX_WAIT_S: Final = 60.0
@@ -24,8 +24,8 @@ class _Order(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 class WaitDoor:
     """Lets a caller read what it has just written."""
 
-    def __init__(self, view: CatalogView) -> None:
-        self._view = view
+    def __init__(self, seen: SeenEvents) -> None:
+        self._seen = seen
 
     async def wait(self, request: web.Request) -> web.Response:
         """Answer 200, or 504 with what is missing when the time is up; people wait for their own catalog alone."""
@@ -35,7 +35,7 @@ class WaitDoor:
             detail = f'Send {{"eventIds": ["catalog/1@7"], "timeoutS": 10}}, with at most {MAX_WAIT_S:.0f} s.'
             raise Refusal(400, "invalid_request", detail) from None
         check_owner(request[CALLER], (_account_of(event_id) for event_id in order.event_ids))
-        missing = await self._view.wait_until_seen(order.event_ids, timeout_s=order.timeout_s)
+        missing = await self._seen.wait(order.event_ids, timeout_s=order.timeout_s)
         if missing:
             shown = ", ".join(sorted(missing)[:5])
             raise Refusal(504, "not_seen_yet", f"{len(missing)} of the events have not been seen yet, such as {shown}.")
