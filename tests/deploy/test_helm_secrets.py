@@ -5,7 +5,20 @@ import re
 import pytest
 import yaml
 
-from tests.deploy.chart import AZURE_SITE, CASES, IDS, TENANT, Object, component, of_kind, pods, suite
+from tests.deploy.chart import (
+    AZURE_SITE,
+    CASES,
+    IDS,
+    TENANT,
+    Object,
+    Values,
+    component,
+    manifests,
+    of_kind,
+    pods,
+    suite,
+    with_values,
+)
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES)
 PARTS = ("ingress", "identity", "router", "dispatcher", "provision", "ping")
@@ -93,8 +106,28 @@ def test_a_pod_mounts_what_copies_its_secrets_from_the_vault() -> None:
         found = of_kind(BY_VAULT, "SecretProviderClass")[mounted["volumeAttributes"]["secretProviderClass"]]
         (copy,) = found["spec"]["secretObjects"]
         assert {each["key"] for each in copy["data"]} == secret_keys(pod)
-        references = re.findall(r"'(?:secretName|name)': '(zekt-[a-z-]+-vault)'", str(pod))
+        references = re.findall(r"'(?:secretName|name)': '(zekt-[a-z]+-vault-[0-9a-f]+)'", str(pod))
         assert set(references) == {copy["secretName"]}
+
+
+def copied(more: Values) -> dict[str, str]:
+    """Return what the copy of the vault is called for each part that has one."""
+    return {
+        component(found): found["spec"]["secretObjects"][0]["secretName"]
+        for found in manifests(with_values(BY_VAULT, more))
+        if found["kind"] == "SecretProviderClass"
+    }
+
+
+def test_another_set_of_secrets_is_another_copy_since_the_driver_does_not_change_the_one_that_is_there() -> None:
+    """Else new pods would look in the old pods' copy for a secret that it does not have, and never start."""
+    before = copied({})
+    assert copied({"services": {"router": {"replicas": 4}}}) == before
+    fewer = copied({"secrets": {"keys": {"oauthClientSecret": ""}}})
+    assert fewer["identity"] != before["identity"]
+    assert {part: fewer[part] for part in ("ingress", "ping")} == {part: before[part] for part in ("ingress", "ping")}
+    elsewhere = copied({"secrets": {"keyVault": {"name": "another-vault"}}})
+    assert not set(elsewhere.values()) & set(before.values())
 
 
 @EVERY_CASE

@@ -11,10 +11,16 @@
 {{- toYaml $given -}}
 {{- end -}}
 
-{{/* Takes (list $ part): the Kubernetes secret that the part reads: one that exists, or the copy of what is in Key Vault. */}}
+{{/* Takes (list $ part): the Kubernetes secret that the part reads: one that exists, or the copy of what is in Key Vault.
+     The driver changes no copy that is there, so one with other secrets in it has another name. */}}
 {{- define "zekt.secretName" -}}
-{{- $root := first . -}}
-{{- if $root.Values.secrets.keyVault.name -}}{{ include "zekt.name" . }}-vault{{- else -}}{{ $root.Values.secrets.existing }}{{- end -}}
+{{- $values := (first .).Values -}}
+{{- with $values.secrets.keyVault.name -}}
+{{- $content := printf "%s %s" . (include "zekt.secrets" $) | sha256sum | trunc 8 -}}
+{{- printf "%s-vault-%s" (include "zekt.name" $) $content -}}
+{{- else -}}
+{{- $values.secrets.existing -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Takes (list $ part): the secret settings of a container's environment. */}}
