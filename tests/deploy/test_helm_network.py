@@ -135,6 +135,22 @@ def test_services_reach_github_and_those_on_azure_its_services(case: str) -> Non
         assert not network.lets_out(service, 80, address(outside))
 
 
+@pytest.mark.parametrize("case", ["production", "production-by-keys", "production-http-route"])
+def test_what_provisioning_may_reach_is_there_before_it_also_where_nothing_was_provisioned_so_far(case: str) -> None:
+    """A cluster that stood by, or that ran on one volume, closes all pods and has no policy of this one yet."""
+    (job,) = of_kind(case, "Job").values()
+    policy = of_kind(case, "NetworkPolicy")[job["metadata"]["name"]]
+    annotations = policy["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == job["metadata"]["annotations"]["helm.sh/hook"]
+    assert int(annotations["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+    network = Network(case)
+    for port in (443, 5671):
+        assert network.lets_out("provision", port, EVERYWHERE)
+    assert not network.lets_out("provision", HTTP, EVERYWHERE)
+    (dns,) = of_kind(case, "NetworkPolicy")["zekt-default-deny"]["spec"]["egress"]
+    assert dns in policy["spec"]["egress"]
+
+
 def test_a_site_without_the_internet_lets_nothing_out_to_it() -> None:
     network = Network("airgapped")
     for part in network.parts:

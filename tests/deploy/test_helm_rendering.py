@@ -90,6 +90,7 @@ def test_the_notes_say_what_to_do_next(case: str) -> None:
     url = values_of(case)["publicUrl"]
     for hint in ("helm -n events test zekt", f"{url}/webhooks/github", f"{url}/api/events/receive"):
         assert hint in notes
+    assert ("Once it has taken over" in notes) == case.endswith("standby")
     way_in = values_of(case)["gateway"]
     leads_in = any(way_in.get(kind, {}).get("enabled") for kind in ("ingress", "httpRoute"))
     assert ("Nothing leads in yet" in notes) == (not leads_in)

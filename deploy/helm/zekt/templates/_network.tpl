@@ -33,6 +33,15 @@
 {{- end }}
 {{- end -}}
 
+{{/* Takes $: where names are looked up. */}}
+{{- define "zekt.dns" -}}
+- to:
+    {{- toYaml .Values.networkPolicy.dns | nindent 4 }}
+  ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end -}}
+
 {{/* Takes $: GitHub and, where they are used, Azure's services: https, and AMQP for Service Bus. */}}
 {{- define "zekt.outside" -}}
 - to:

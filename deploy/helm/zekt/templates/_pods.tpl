@@ -62,6 +62,7 @@ topologySpreadConstraints:
     maxSkew: 1
     whenUnsatisfiable: {{ $otherwise }}
     matchLabelKeys: [pod-template-hash]
+    nodeTaintsPolicy: Honor
     labelSelector:
       matchLabels:
         {{- include "zekt.selector" $ | nindent 8 }}
