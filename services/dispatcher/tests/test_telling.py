@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -13,12 +13,13 @@ from zekt_dispatcher.allowances import RESET_S, SHOWN, Allowances
 from zekt_dispatcher.budgets import Budgets
 from zekt_dispatcher.delivery_events import (
     AttemptFailed,
+    Category,
     DeliveryDeadLettered,
     DeliveryDispatched,
     Order,
 )
 from zekt_dispatcher.delivery_state import Delivery
-from zekt_dispatcher.telling import tell
+from zekt_dispatcher.telling import report_from_zero, tell
 
 Points = Callable[[str], dict[tuple[Any, ...], Any]]
 
@@ -39,6 +40,18 @@ def test_what_deliveries_come_to_is_counted_by_reason(points: Points, noon: date
     tell(Delivery(), [_failed(noon), DeliveryDeadLettered(**_step(noon), category="gone", reason="404")])
     found = {attributes: point.value for attributes, point in points("zekt.deliveries").items()}
     assert found == {("dispatched", "none"): 1, ("delayed", "timeout"): 1, ("dead_lettered", "gone"): 1}
+
+
+def test_the_first_delivery_that_is_given_up_is_one_more_than_was_reported_before(
+    points: Points, noon: datetime
+) -> None:
+    """A series that begins with 1 has not grown, to Prometheus, and no objective would notice."""
+    report_from_zero()
+    before = {attributes: point.value for attributes, point in points("zekt.deliveries").items()}
+    tell(Delivery(), [DeliveryDeadLettered(**_step(noon), category="auth", reason="401")])
+    after = {attributes: point.value for attributes, point in points("zekt.deliveries").items()}
+    assert before == {("dead_lettered", category): 0 for category in get_args(Category)}
+    assert after == {**before, ("dead_lettered", "auth"): 1}
 
 
 def test_latency_runs_from_the_decision_to_the_dispatch(points: Points, order: Order, noon: datetime) -> None:

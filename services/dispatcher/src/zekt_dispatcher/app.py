@@ -36,6 +36,7 @@ from zekt_dispatcher.operator_http import OperatorDesk, OperatorRoutes
 from zekt_dispatcher.preparing import Preparation
 from zekt_dispatcher.settings import DispatcherSettings
 from zekt_dispatcher.standing import Standing
+from zekt_dispatcher.telling import report_from_zero
 from zekt_dispatcher.tokens import DispatchTokens
 from zekt_dispatcher.views import project
 
@@ -66,6 +67,7 @@ class _Dispatcher:
             connections = aiohttp.TCPConnector(limit=self._settings.concurrency + OTHER_CONNECTIONS)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connections))
             self._build(backend, http)
+            report_from_zero()
             stack.push_async_callback(self._tokens.close)
             stack.callback(self._allowances.watch(self._budgets))
             parts = (self._projector, self._consumer, self._installations, self._sweeper, self._retention)

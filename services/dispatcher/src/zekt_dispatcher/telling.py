@@ -1,7 +1,7 @@
 """What deliveries come to, as metrics say it."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from zekt_common.envelope import Event
 from zekt_common.telemetry.metrics import DELIVERIES, DELIVERY_LATENCY
@@ -17,6 +17,12 @@ _OUTCOMES: Final[dict[type[Event], str]] = {
     events.DeliveryFailed: "failed",
     events.DeliveryExpired: "expired",
 }
+
+
+def report_from_zero() -> None:
+    """Report deliveries that are given up from 0, for each reason, so that the first one is an increase."""
+    for category in get_args(events.Category):
+        DELIVERIES.add(0, outcome="dead_lettered", reason=category)
 
 
 def tell(delivery: Delivery, appended: Sequence[Event]) -> None:

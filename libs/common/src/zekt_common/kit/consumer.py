@@ -91,6 +91,7 @@ class Consumer:
         """Handle messages until drained or cancelled; whatever fails is logged and tried again."""
         self._stopped.clear()
         self._began = time.monotonic()
+        DEAD_LETTERS.add(0, **self._measured)  # so that the first one is an increase, which alerts are about
         counting = asyncio.create_task(self._backlog.run())
         try:
             await supervise(f"consumer/{self._terms.topic}/{self._terms.name}", self._receive_all)
