@@ -16,6 +16,7 @@ param dnsZoneIds = {
 //   identity: ['github-app-private-key']
 // }
 // param secondLocation = 'northeurope'
+// param secondBusPaired = true // from the second deployment of that region on: see README.md
 // param consistency = 'Strong'
 // param secondClusterIssuer = '...'
 // param secondEndpointSubnetId = '...'

@@ -11,6 +11,9 @@ param location string = resourceGroup().location
 @description('Where the second region is; empty for none. It needs the Premium tier of Service Bus.')
 param secondLocation string = ''
 
+@description('Say true once a deployment has made the second region: Azure refuses to change a bus that stands by.')
+param secondBusPaired bool = false
+
 @description('What Cosmos DB promises. Strong loses nothing with a region, and each write waits for both. Change it in a deployment of its own.')
 @allowed([
   'Session'
@@ -119,6 +122,7 @@ module servicebus 'modules/servicebus.bicep' = {
     principals: principals
     scaler: scaler.outputs.principalId
     logWorkspaceId: logWorkspaceId
+    secondBusPaired: secondBusPaired
   }
 }
 
@@ -236,6 +240,7 @@ module endpoints 'modules/privateEndpoints.bicep' = {
   }
 }
 
+// After the first ones: accounts refuse two that are made at a time.
 module secondEndpoints 'modules/privateEndpoints.bicep' = if (isPaired) {
   name: 'private-endpoints-second'
   params: {
@@ -247,6 +252,22 @@ module secondEndpoints 'modules/privateEndpoints.bicep' = if (isPaired) {
       secondBus
     ])
   }
+  dependsOn: [
+    endpoints
+  ]
+}
+
+// Azure pairs a bus that has an endpoint with none that has not.
+module pairing 'modules/servicebusPairing.bicep' = if (isPaired && !secondBusPaired) {
+  name: 'servicebus-pairing'
+  params: {
+    namespace: servicebus.outputs.name
+    secondId: servicebus.outputs.secondId
+    alias: servicebus.outputs.alias
+  }
+  dependsOn: [
+    secondEndpoints
+  ]
 }
 
 @description('What the chart is to be given: save it as a values file.')

@@ -133,14 +133,39 @@ def test_payloads_have_their_container_and_a_lifecycle_that_deletes_no_earlier_t
 
 
 def test_a_second_region_added_later_collides_with_no_name(parsed: dict[Path, Template]) -> None:
-    made = module(parsed, "servicebus").resources
     alias = module(parsed, "servicebus").variables["alias"]
-    assert made["bus"]["name"] == "name"
-    assert made["pairing"]["name"] == "alias"
+    assert module(parsed, "servicebus").resources["bus"]["name"] == "name"
+    assert module(parsed, "servicebusPairing").resources["pairing"]["name"] == "alias"
     names = re.findall(r"'\$\{name\}(-\w+)?'", module(parsed, "servicebus").text)
     assert set(names) == {"-pair", "-second"}
     assert "-pair" in str(alias)
     assert "isPaired ? alias : bus.name" in module(parsed, "servicebus").text
+
+
+def waits_for(module_name: str, template: Template) -> list[str]:
+    """Return what a module comes after, beyond what it is given by others."""
+    found = re.search(rf"^module {module_name} .*?^\}}", template.text, re.MULTILINE | re.DOTALL)
+    assert found
+    return re.findall(r"\w+", found[0].partition("dependsOn: [")[2].partition("]")[0])
+
+
+def test_a_bus_is_paired_when_both_have_private_endpoints_since_azure_refuses_one_without(main: Template) -> None:
+    assert waits_for("pairing", main) == ["secondEndpoints"]
+    assert waits_for("secondEndpoints", main) == ["endpoints"]  # nor does an account take two endpoints at a time
+    for name in ("endpoints", "secondEndpoints"):
+        assert re.search(r"firstBus|secondBus", str(main.modules[name][1]["targets"])), name
+
+
+def test_a_bus_that_stands_by_is_left_alone_but_for_its_roles_since_azure_refuses_to_change_it(
+    main: Template, parsed: dict[Path, Template]
+) -> None:
+    second = module(parsed, "servicebusSecond")
+    assert re.search(r"^resource bus '\S+' = if \(!isPaired\) \{", second.text, re.MULTILINE)
+    assert set(second.resources) == {"bus"}
+    assert re.search(r"^module pairing '\S+' = if \(isPaired && !secondBusPaired\) \{", main.text, re.MULTILINE)
+    assert main.modules["servicebus"][1]["secondBusPaired"] == "secondBusPaired"
+    assert module(parsed, "servicebus").modules["second"][1]["isPaired"] == "secondBusPaired"
+    assert "secondBusPaired = true" in (AZURE / "example.bicepparam").read_text()
 
 
 def test_adding_a_region_changes_nothing_of_an_account_but_its_regions(

@@ -8,7 +8,11 @@ param principals object
 param scaler string
 param logWorkspaceId string
 
+@description('Whether the second namespace is paired already.')
+param secondBusPaired bool
+
 var isPaired = !empty(secondLocation)
+// It is not the namespace's own name, so that one that stood alone can be paired.
 var alias = '${name}-pair'
 var isPremium = tier == 'Premium'
 var dataOwner = '090c5cfd-751d-490a-894a-3ce6f1109419'
@@ -74,23 +78,12 @@ module second 'servicebusSecond.bicep' = if (isPaired) {
     tier: tier
     principals: principals
     scaler: scaler
+    isPaired: secondBusPaired
   }
-}
-
-// Then the alias is what everybody connects to: a failover takes it to the second namespace, with the entities and without
-// messages. It has a name of its own, so that a namespace that stood alone can be paired.
-resource pairing 'Microsoft.ServiceBus/namespaces/disasterRecoveryConfigs@2024-01-01' = if (isPaired) {
-  parent: bus
-  name: alias
-  properties: {
-    partnerNamespace: resourceId('Microsoft.ServiceBus/namespaces', '${name}-second')
-  }
-  dependsOn: [
-    second
-    entities
-  ]
 }
 
 output id string = bus.id
+output name string = bus.name
+output alias string = alias
 output secondId string = isPaired ? resourceId('Microsoft.ServiceBus/namespaces', '${name}-second') : ''
 output hostName string = '${isPaired ? alias : bus.name}.servicebus.windows.net'

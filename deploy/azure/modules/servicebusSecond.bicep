@@ -5,13 +5,16 @@ param tier string
 param principals object
 param scaler string
 
+@description('Whether it stands by. Azure then refuses whatever is written to it, but not roles on it and endpoints of it.')
+param isPaired bool
+
 var dataOwner = '090c5cfd-751d-490a-894a-3ce6f1109419'
 var roles = [
   '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39' // Azure Service Bus Data Sender
   '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0' // Azure Service Bus Data Receiver
 ]
 
-resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
+resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = if (!isPaired) {
   name: name
   location: location
   sku: {
