@@ -21,7 +21,7 @@ param secondBusPaired bool = false
 ])
 param consistency string = 'Session'
 
-@description('Premium has private endpoints, zones, its own capacity and the pairing of two regions; Standard is paid by use, and ends at about 1,000 operations a second and 256 KB a message.')
+@description('Premium has private endpoints, its own capacity and the pairing of two regions; Standard is paid by use, and ends at about 1,000 operations a second and 256 KB a message.')
 @allowed([
   'Standard'
   'Premium'

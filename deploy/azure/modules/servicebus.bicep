@@ -32,7 +32,7 @@ resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
     disableLocalAuth: true
     minimumTlsVersion: '1.2'
     publicNetworkAccess: isPremium ? 'Disabled' : 'Enabled'
-    zoneRedundant: isPremium
+    zoneRedundant: isPremium ? true : null
   }
 }
 
