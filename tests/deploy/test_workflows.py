@@ -114,7 +114,8 @@ def test_what_lands_is_what_ci_runs() -> None:
 
 def test_a_release_is_signed_and_says_how_it_was_made_and_of_what() -> None:
     text = RELEASE.read_text()
-    for part in ("cosign sign", "actions/attest-build-provenance@", "actions/attest-sbom@", "anchore/sbom-action@"):
+    told = ("actions/attest-build-provenance@", "actions/attest@", "sbom-path: ", "anchore/sbom-action@")
+    for part in ("cosign sign", *told):
         assert part in text, part
 
 
