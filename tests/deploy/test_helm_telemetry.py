@@ -86,4 +86,5 @@ def test_traces_are_sent_only_where_somebody_takes_them() -> None:
 def test_there_is_one_collector_since_several_would_each_show_a_part() -> None:
     (collector,) = [each for each in of_kind("production", "Deployment").values() if component(each) == "collector"]
     assert collector["spec"]["replicas"] == 1
+    assert collector["spec"]["strategy"] == {"type": "Recreate"}  # nor two while one takes the other's place
     assert "zekt-collector" not in pods("default")
