@@ -1,6 +1,6 @@
 {{/* Takes $: refuse values that contradict each other, naming everything that is wrong at once. */}}
 {{- define "zekt.check" -}}
-{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.githubProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) (include "zekt.telemetryProblems" . | fromYamlArray) -}}
+{{- $problems := concat (include "zekt.engineProblems" . | fromYamlArray) (include "zekt.identityProblems" . | fromYamlArray) (include "zekt.githubProblems" . | fromYamlArray) (include "zekt.gatewayProblems" . | fromYamlArray) (include "zekt.scalingProblems" . | fromYamlArray) (include "zekt.imageProblems" . | fromYamlArray) (include "zekt.telemetryProblems" . | fromYamlArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -28,11 +28,6 @@
 {{- if empty .Values.entra.audience }}
 - "entra.audience is not set: it is the application id of identity's API, which other services get tokens for"
 {{- end }}
-{{- range $service := list "dispatcher" "router" }}
-{{- if empty (get $.Values.services $service).clientId }}
-- "services.{{ $service }}.clientId is not set: without an identity in Entra ID it cannot look up tokens"
-{{- end }}
-{{- end }}
 {{- else -}}
 {{- if .Values.standby }}
 - "standby is true, but backend is sqlite, whose volume is in one place"
@@ -48,6 +43,26 @@
 {{- end }}
 {{- if eq (empty .Values.secrets.existing) (empty .Values.secrets.keyVault.name) }}
 - "set secrets.existing or secrets.keyVault.name, one of them"
+{{- end }}
+{{- end -}}
+
+{{- define "zekt.identityProblems" -}}
+{{- $isAzure := eq .Values.backend "azure" -}}
+{{- range $service := list "dispatcher" "router" }}
+{{- if and $isAzure (empty (include "zekt.clientId" (list $ $service))) }}
+- "services.{{ $service }}.clientId is not set: without an identity in Entra ID it cannot look up tokens"
+{{- end }}
+{{- end }}
+{{- $keys := .Values.secrets.keys -}}
+{{- $azure := .Values.azure -}}
+{{- $byToken := or $azure.servicebusNamespace $azure.blobUrl (empty $keys.cosmosKey) (and $azure.cosmosKeysEndpoint (empty $keys.cosmosKeysKey)) -}}
+{{- range $part := list "ingress" "identity" "provision" }}
+{{- $wraps := and $azure.keyVaultUrl (ne $part "provision") -}}
+{{- $reads := and $.Values.secrets.keyVault.name (include "zekt.secrets" (list $ $part) | fromYaml) -}}
+{{- $isThere := or (ne $part "provision") (eq (include "zekt.provisions" $) "true") -}}
+{{- if and $isThere (empty (include "zekt.clientId" (list $ $part))) (or $reads (and $isAzure (or $byToken $wraps))) }}
+- "{{ ternary $part (print "services." $part) (eq $part "provision") }}.clientId is not set: without an identity in Entra ID it enters neither Azure's services nor Key Vault"
+{{- end }}
 {{- end }}
 {{- end -}}
 
