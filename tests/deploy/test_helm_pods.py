@@ -196,6 +196,26 @@ def test_every_service_is_scaled_by_one_hand_alone(case: str) -> None:
         assert scaled != ("replicas" in deployment["spec"])
 
 
+def test_what_scales_by_cpu_asks_for_a_share_of_a_core_that_is_worth_another_replica() -> None:
+    """A percentage is of the request: of little, a few requests a second would start every replica that may be."""
+    wanted = of_kind("production", "HorizontalPodAutoscaler").values()
+    shares = {each["spec"]["scaleTargetRef"]["name"]: _cpu_share(each["spec"]["metrics"]) for each in wanted}
+    for each in of_kind("production", "ScaledObject").values():
+        (trigger,) = [trigger for trigger in each["spec"]["triggers"] if trigger["type"] == "cpu"]
+        shares[each["spec"]["scaleTargetRef"]["name"]] = int(trigger["metadata"]["value"])
+    assert set(shares) == {deployment["metadata"]["name"] for deployment in deployed("production").values()}
+    for name, percent in shares.items():
+        (container,) = pods("production")[name]["spec"]["containers"]
+        requested_m = int(container["resources"]["requests"]["cpu"].removesuffix("m"))
+        assert 250 <= requested_m * percent / 100 <= 1000, name
+
+
+def _cpu_share(metrics: list[Object]) -> int:
+    (metric,) = metrics
+    percent: int = metric["resource"]["target"]["averageUtilization"]
+    return percent
+
+
 @ON_AZURE
 def test_who_scales_can_be_changed_in_one_upgrade(case: str) -> None:
     """Helm makes what is new before it removes what was there, and KEDA refuses what another hand still holds."""

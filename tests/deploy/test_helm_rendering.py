@@ -166,7 +166,11 @@ def _objects(schema: Any, path: str = "") -> list[tuple[str, dict[str, Any]]]:
         ("production", {"secrets": {"keys": {"masterKey": "key"}}}, "set azure.keyVaultUrl or"),
         ("production-by-keys", {"azure": {"cosmosKeysEndpoint": ""}}, "but azure.cosmosKeysEndpoint is not"),
         ("production", {"azure": {"cosmosEndpoint": ""}}, "azure.cosmosEndpoint is not set"),
-        ("default", {"secrets": {"existing": "", "keyVault": {"name": "v-1"}}}, "services.identity.clientId is not set"),
+        (
+            "default",
+            {"secrets": {"existing": "", "keyVault": {"name": "v-1"}}},
+            "services.identity.clientId is not set",
+        ),
         (
             "default",
             {"secrets": {"keys": {"cosmosKey": "key"}}},
