@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from zekt_common.auth.webhook_secrets import repository_secret
+from zekt_identity.acting import RETRY_AFTER_S
 from zekt_identity.audit import TokenGiven
 from zekt_sandbox import GitHubSandbox
 
@@ -224,6 +225,35 @@ async def test_when_github_cannot_say_nobody_is_an_admin(
     assert (await octocat.call("GET", INSTALLATIONS)).status == 200, (
         "what GitHub asks for one person holds for no other"
     )
+
+
+async def test_an_outage_in_which_github_asks_for_a_pause_is_everybodys(identity: Running, octocat: Browser) -> None:
+    sandbox = identity.sandbox
+    hubot = identity.browser()
+    await hubot.sign_in("hubot")
+    asked = sandbox.add_fault("secondary", path="/user/installations", status=503, retry_after_s=600)
+    assert (await hubot.call("GET", INSTALLATIONS)).headers["Retry-After"] == "600"
+    told = [await browser.call("GET", INSTALLATIONS) for browser in (octocat, hubot)]
+    assert {answer.told for answer in told} == {(503, "github_unavailable")}
+    assert all(int(answer.headers["Retry-After"]) > RETRY_AFTER_S for answer in told), (
+        "what is left of what it asked for"
+    )
+    assert asked.taken == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(301, (409, "repository_moved")), (307, (409, "repository_moved")), (409, (422, "github_refused"))],
+)
+async def test_what_github_says_of_one_repository_leaves_nobody_else_without_it(
+    octocat: Browser, sandbox: GitHubSandbox, status: int, told: tuple[int, str]
+) -> None:
+    """Whoever renames a repository within the half minute that their rights are believed is redirected."""
+    sandbox.add_fault("error", path="/repos/*", count=None, status=status)
+    for _ in range(4):
+        answer = await octocat.call("GET", place_of(sandbox, rest="/workflows"))
+        assert answer.told == told
+    assert (await octocat.call("GET", INSTALLATIONS)).status == 200
 
 
 async def test_a_token_that_github_takes_no_more_means_signing_in_again(

@@ -128,6 +128,15 @@ async def test_of_a_crowd_that_waits_for_its_turn_none_calls_once_github_is_know
     assert github.calls == CONCURRENT_FETCHES
 
 
+async def test_a_failure_that_asks_for_no_pause_is_a_failure() -> None:
+    github = GitHub()
+    github.failure = GitHubUnavailable("GitHub answered 503", pause_s=0)
+    for number in range(5):
+        with pytest.raises(GitHubUnavailable):
+            await github.cache.look_up(scope(number))
+    assert github.calls == 3
+
+
 async def test_a_token_for_other_repositories_is_never_given_out() -> None:
     async def issue(_scope: Scope) -> tuple[int, IssuedToken]:
         return 72, IssuedToken("wide", START + timedelta(hours=1), [])

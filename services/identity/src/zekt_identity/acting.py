@@ -7,7 +7,7 @@ from typing import Final
 
 from zekt_common.kit.errors import Refusal
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
-from zekt_identity.github_person import FORBIDDEN, NOT_FOUND
+from zekt_identity.github_person import FORBIDDEN, MOVED, NOT_FOUND
 from zekt_identity.user_tokens import SignInNeeded
 
 RETRY_AFTER_S: Final = 5.0
@@ -19,7 +19,7 @@ def acting() -> Iterator[None]:
     """Turn GitHub's refusals and absences into answers.
 
     Raises:
-        Refusal: 401 to sign in again, 403 or 404 as GitHub says, 503 with Retry-After when it cannot be asked now.
+        Refusal: 401 to sign in again, 403, 404, 409 or 422 as GitHub says, 503 with Retry-After when not now.
     """
     try:
         yield
@@ -39,5 +39,7 @@ def _refusal(error: GitHubRefused) -> Refusal:
         case code if code == FORBIDDEN:
             detail = "GitHub does not allow it: the installation must grant it, and no archived repository does."
             return Refusal(403, "permission_not_granted", detail)
+        case code if code == MOVED:
+            return Refusal(409, "repository_moved", "It was renamed at GitHub just now. Try again in half a minute.")
         case _:
             return Refusal(422, "github_refused", "GitHub refuses this.")

@@ -31,12 +31,11 @@ class Circuit:
         """GitHub answered, be it with a refusal."""
         self._failures, self._open_until, self._probing = 0, 0.0, False
 
-    def failed(self, pause_s: float | None = None) -> None:
-        """GitHub did not answer usefully; `pause_s` is how long it asked to be left alone."""
+    def failed(self, asked_s: float | None = None) -> None:
+        """GitHub did not answer usefully; `asked_s` is how long it asked to be left alone, which it is at least."""
         self._failures += 1
         self._probing = False
-        if pause_s is None:
-            over = self._failures - FAILURES_TO_OPEN
-            pause_s = min(2.0 ** min(over, _MAX_DOUBLINGS), LONGEST_PAUSE_S) if over >= 0 else 0.0
-        if pause_s:
+        over = self._failures - FAILURES_TO_OPEN
+        own_s = min(2.0 ** min(over, _MAX_DOUBLINGS), LONGEST_PAUSE_S) if over >= 0 else 0.0
+        if pause_s := max(own_s, asked_s or 0.0):
             self._open_until = max(self._open_until, self._monotonic() + pause_s)

@@ -1,4 +1,4 @@
-"""When GitHub is left alone: about one person for as long as it asks, about everybody while it is failing."""
+"""When GitHub is left alone: about one person whose limit is reached, about everybody while it is failing."""
 
 import time
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from typing import Final
 
 from zekt_common.errors import ZektError
 from zekt_identity.circuit import Circuit
-from zekt_identity.github_app import GitHubUnavailable
+from zekt_identity.github_app import DEFAULT_LIMIT_PAUSE_S, GitHubUnavailable, RateLimited
 
 MAX_KEPT: Final = 10_000
 
@@ -32,14 +32,17 @@ class GitHubPauses:
         self._check(account_id)
         try:
             yield
+        except RateLimited as error:
+            self._limited(account_id, error.pause_s)
+            raise
         except GitHubUnavailable as error:
-            self._failed(account_id, error.pause_s)
+            self._circuit.failed(error.pause_s)
             raise
         except ZektError:
             self._answered(account_id)
             raise
         except BaseException:
-            self._failed(account_id, None)
+            self._circuit.failed()
             raise
         self._answered(account_id)
 
@@ -55,12 +58,10 @@ class GitHubPauses:
         self._until.pop(account_id, None)
         self._circuit.succeeded()
 
-    def _failed(self, account_id: int, pause_s: float | None) -> None:
-        """Wait about this person as long as GitHub asked; it answers the others, and may be failing if it did not."""
-        if pause_s is None:
-            self._circuit.failed()
-            return
+    def _limited(self, account_id: int, pause_s: float | None) -> None:
+        """Wait about this person as long as GitHub asked; it answers the others."""
         self._circuit.succeeded()
-        self._until[account_id] = self._monotonic() + pause_s
+        self._until[account_id] = self._monotonic() + (DEFAULT_LIMIT_PAUSE_S if pause_s is None else pause_s)
+        self._until.move_to_end(account_id)
         while len(self._until) > self._max_kept:
             self._until.popitem(last=False)

@@ -7,7 +7,7 @@ import aiohttp
 import msgspec
 
 from zekt_identity.auditor import Auditor
-from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, classify
+from zekt_identity.github_app import GitHubRefused, GitHubUnavailable, RateLimited, classify
 from zekt_identity.github_pauses import GitHubPauses
 from zekt_identity.github_slots import Slots
 from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
@@ -17,10 +17,12 @@ MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 NOT_FOUND: Final = "not_found"
 FORBIDDEN: Final = "forbidden"
 INVALID: Final = "invalid"
+MOVED: Final = "moved"
 CALLER: Final = "identity"
-_CODES: Final = {403: FORBIDDEN, 404: NOT_FOUND, 422: INVALID}
+_CODES: Final = {301: MOVED, 302: MOVED, 307: MOVED, 403: FORBIDDEN, 404: NOT_FOUND, 422: INVALID}
 _UNAUTHORISED: Final = 401
 _REFUSED_FROM: Final = 300
+_FAILED_FROM: Final = 500
 
 Answer = TypeVar("Answer")
 
@@ -100,11 +102,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _refusal(response: aiohttp.ClientResponse, content: bytes) -> Exception:
+    """Return what it means: whatever GitHub says of what one person asked for is an answer, and no outage."""
     said = _message(content)
     if response.status == _UNAUTHORISED:
         return SignInNeeded("GitHub does not accept the person's token any more")
     told = classify(response.status, said, response.headers, time.time())
-    if isinstance(told, GitHubUnavailable):
+    if isinstance(told, RateLimited) or response.status >= _FAILED_FROM:
         return told
     return GitHubRefused(_CODES.get(response.status, "github_refused"), f"GitHub answered {response.status}")
 
