@@ -101,6 +101,7 @@ class Things:
             "PUT /api/account/repositories/{repository_id}/hook": Asked(f"{repository}/hook", hidden),
             "DELETE /api/account/repositories/{repository_id}/hook": Asked(f"{repository}/hook", hidden),
             "POST /api/catalog/apply": Asked("/api/catalog/apply", (403, "not_owner"), catalog_of("bob")),
+            "GET /api/catalog/audit": Asked(f"/api/catalog/audit?accountId={BOB}", (403, "not_owner")),
             "POST /api/operations/ingress/wait": Asked(
                 "/api/operations/ingress/wait", (403, "not_owner"), {"eventIds": self.positions, "timeoutS": 30}
             ),

@@ -9,9 +9,10 @@ import pytest
 
 from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.contracts.identity import InstallationTokenRequest
+from zekt_common.kit.account_audit import audit_of
 from zekt_common.kit.identity_client import TokensRefused
 from zekt_common.kit.projector import Projector
-from zekt_identity.audit import AccessRefused, TokenGiven
+from zekt_identity.audit import NOBODY, AccessRefused, TokenGiven
 from zekt_identity.auditor import REFUSALS_PER_MINUTE, Auditor
 from zekt_identity.ledger import Ledger
 
@@ -108,6 +109,18 @@ async def test_an_account_sees_its_own_history_and_nobody_elses(identity: Runnin
     assert {entry["actor"] for entry in entries} == {"4242"}
     assert {entry["origin"] for entry in entries} == {FROM_HERE}
     assert [entry["action"] for entry in await history(theirs, 2)] == ["session.begun", "account.person-linked"]
+
+
+async def test_what_concerns_no_account_is_in_no_accounts_audit(identity: Running) -> None:
+    """Anybody may be refused as often as they like, and nobody would ever read it there."""
+    await identity.browser().call("GET", "/api/account")
+    mine = identity.browser()
+    await mine.sign_in()
+    await history(mine, 2)
+    assert ("GET /api/account", "token_refused", 0) in await identity.refusals()
+    async with open_backend(identity.data_dir, "identity") as backend:
+        assert await backend.views.listing(audit_of(NOBODY)) == []
+        assert len(await backend.views.listing(audit_of(4_242))) == 2
 
 
 async def test_a_history_is_read_page_by_page(identity: Running) -> None:

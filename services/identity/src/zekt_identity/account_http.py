@@ -13,6 +13,7 @@ from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import AccountOwner
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
 from zekt_common.clock import Clock
+from zekt_common.kit.account_audit import audit_page
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Handler, Route
@@ -21,11 +22,8 @@ from zekt_identity.account import Account, NotLinked, OpeningIncomplete, Order
 from zekt_identity.account_terms import PersonaCannotNarrow, SkuBeyond
 from zekt_identity.accounts import Accounts, Description
 from zekt_identity.audited import SESSION
-from zekt_identity.projections import AuditEntry, audit_of
 from zekt_identity.sessions import Sessions
 
-DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 1000
 _PRIVATE: Final = {"Cache-Control": "no-store"}
 
 
@@ -102,14 +100,8 @@ class AccountDoor:
 
     async def get_audit(self, request: web.Request) -> web.Response:
         """Who did what with the account, when, from where: newest first; `next` continues it as `before`."""
-        session, limit = await self._session(request), _limit(request)
-        page = await self._desk().views.listing(
-            audit_of(session.account_id), after=request.query.get("before", ""), limit=limit, descending=True
-        )
-        entries = [msgspec.json.decode(document.body, type=AuditEntry) for document in page]
-        return json_response(
-            {"entries": entries, "next": page[-1].id if len(page) == limit else None}, headers=_PRIVATE
-        )
+        session = await self._session(request)
+        return await audit_page(request, self._desk().views, session.account_id)
 
     async def _session(self, request: web.Request) -> Session:
         session = request[SESSION] = await self._desk().verifier.verify(request)
@@ -143,10 +135,3 @@ class AccountDoor:
 
 def _route(method: str, path: str, handler: Handler) -> Route:
     return Route(method=method, path=path, handler=handler, requires=AccountOwner(), max_body_bytes=16 * 1024)
-
-
-def _limit(request: web.Request) -> int:
-    value = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:20]) <= MAX_LIMIT):
-        raise Refusal(400, "invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
-    return int(value[:20])

@@ -13,17 +13,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from zekt_common.clock import to_micros
 from zekt_common.envelope import Envelope
+from zekt_common.kit.account_audit import AuditEntry, action_of, audited
 from zekt_common.kit.sweeper import due
 from zekt_common.ports import Put, Remove
 from zekt_common.schemas import Schemas
 from zekt_identity.account import ACCOUNT_SCHEMAS, AccountLeft, SessionsRevoked
-from zekt_identity.audit import AUDIT_SCHEMAS
+from zekt_identity.audit import AUDIT_SCHEMAS, NOBODY
 from zekt_identity.identity_event import IdentityEvent
 from zekt_identity.installation import INSTALLATION_SCHEMAS, InstallationObserved
 from zekt_identity.repository import REPOSITORY_SCHEMAS, RepositoryObserved
@@ -39,17 +40,6 @@ _NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
 TOKENS_LIVE_S: Final = 2 * 3600
 """Longer than an installation token does, whenever its fetch was under way."""
 _SESSION_LIFE_S: Final = int(SESSION_LIFE.total_seconds())
-_PREFIX: Final = "dev.zekt."
-
-
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did what, when, from where."""
-
-    at: datetime
-    action: str
-    actor: str
-    origin: str
-    details: dict[str, Any]
 
 
 class EndedAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +47,6 @@ class EndedAccount(msgspec.Struct, frozen=True, kw_only=True):
 
     account_id: int
     at: datetime
-
-
-def audit_of(account_id: int) -> str:
-    """Return the partition of what happened to the account."""
-    return f"audit/{account_id}"
 
 
 def repositories_of(installation_id: int) -> str:
@@ -86,20 +71,22 @@ def project(envelope: Envelope) -> Sequence[Put | Remove]:
     event = SCHEMAS.decode(envelope)
     if not isinstance(event, IdentityEvent):
         return []
-    return [_audited(envelope, event), *_ended(event), *_seen(event), *_due(envelope, event)]
+    return [*_audited(envelope, event), *_ended(event), *_seen(event), *_due(envelope, event)]
 
 
-def _audited(envelope: Envelope, event: IdentityEvent) -> Put:
+def _audited(envelope: Envelope, event: IdentityEvent) -> list[Put | Remove]:
+    """Return the entry in the audit of the account; what concerns none is the operators', who read events."""
+    if event.account_id == NOBODY:
+        return []
     fields = msgspec.to_builtins(event, builtin_types=(datetime,))
     entry = AuditEntry(
         at=event.at,
-        action=event.TYPE.removeprefix(_PREFIX),
+        action=action_of(envelope),
         actor=event.actor,
         origin=event.origin,
         details={name: value for name, value in fields.items() if name not in _NOT_TOLD and value is not None},
     )
-    id_ = place(event.at, envelope.id.replace("/", ":"))
-    return Put(partition=audit_of(event.account_id), id=id_, body=msgspec.json.encode(entry))
+    return [audited(event.account_id, envelope, entry)]
 
 
 def _ended(event: IdentityEvent) -> list[Put | Remove]:

@@ -44,7 +44,7 @@ from zekt_router.translate import TOPIC, translate
 
 NAME: Final = "router"
 READ: Final = versions_of([*CATALOG_SCHEMAS, *RUN_SCHEMAS])
-"""The events that it stores and reads."""
+"""The events that it stores and reads; the host's notes, read for audits, have one schema in every release so far."""
 
 
 class _Router:

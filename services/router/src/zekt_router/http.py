@@ -1,4 +1,4 @@
-"""The router's doors: the catalog, for operators and its owners, and what became of a run, for operators."""
+"""The router's doors: the catalog and its audit, for operators and owners, and what became of a run, for operators."""
 
 import math
 from collections.abc import Callable
@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from zekt_common.auth.authorisation import CALLER
+from zekt_common.auth.authorisation import CALLER, check_owner
 from zekt_common.auth.requirements import Operator, OperatorOrOwner
 from zekt_common.errors import StorageUnusable, StreamConflict
+from zekt_common.kit.account_audit import audit_page
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.identity_client import TokensUnavailable
 from zekt_common.kit.operations import Operated, operations_routes
@@ -28,6 +29,7 @@ from zekt_router.shown import shown_catalog, shown_run
 MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 ACCOUNTS_PER_PAGE: Final = 100
 RETRY_AFTER_S: Final = 5
+MAX_ID_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ def routes(doors: Callable[[], Doors]) -> list[Route]:
             max_body_bytes=MAX_DOCUMENT_BYTES,
         ),
         Route(method="GET", path="/api/catalog", handler=handlers.get_catalog, requires=OperatorOrOwner()),
+        Route(method="GET", path="/api/catalog/audit", handler=handlers.get_audit, requires=OperatorOrOwner()),
         Route(
             method="GET",
             path=r"/api/runs/{repository_id:\d{1,18}}/{run_id:\d{1,18}}",
@@ -111,6 +114,12 @@ class _Handlers:
         at = await catalogs.latest(account_id)
         return shown_catalog(at, await catalogs.targets(at.catalog.subscriptions.values()))
 
+    async def get_audit(self, request: web.Request) -> web.Response:
+        """What a person ordered here and was refused, newest first: one's own, or of whom an operator names."""
+        account_id = _account_id(request)
+        check_owner(request[CALLER], [account_id])
+        return await audit_page(request, self._doors().views, account_id)
+
     async def get_run(self, request: web.Request) -> web.Response:
         """What became of a run: its attempts, messages and deliveries, and whatever was blocked or refused, and why."""
         repository_id, run_id = int(request.match_info["repository_id"]), int(request.match_info["run_id"])
@@ -118,6 +127,13 @@ class _Handlers:
         if not events:
             raise Refusal(404, "run_not_found", "The router has not heard of this run: no completion and no message.")
         return json_response({"repositoryId": repository_id, "runId": run_id, **shown_run(events)})
+
+
+def _account_id(request: web.Request) -> int:
+    value = request.query.get("accountId", str(request[CALLER].account_id))
+    if not (value.isascii() and value.isdigit() and len(value) <= MAX_ID_DIGITS):
+        raise Refusal(400, "invalid_account", "Name the account by its GitHub user id: accountId=583231.")
+    return int(value)
 
 
 def _partly(partly: PartlyApplied) -> web.Response:

@@ -1,13 +1,15 @@
-"""The router's views of its own events: what is due, accounts and repositories by name, and who lists a repository."""
+"""The router's views of its own events: what is due, accounts and repositories by name, who lists one, who did what."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from zekt_common.auth.authorisation_log import ACCESS_SCHEMAS
 from zekt_common.envelope import Envelope, Event
 from zekt_common.kit.sweeper import due
 from zekt_common.ports import Put, Remove
+from zekt_router.audit import audit_entries
 from zekt_router.catalog_events import (
     CATALOG_SCHEMAS,
     AccountDefined,
@@ -49,6 +51,8 @@ def project(envelope: Envelope) -> Sequence[Put | Remove]:
         return _due(envelope)
     if envelope.type in CATALOG_SCHEMAS:
         return list(_catalog(CATALOG_SCHEMAS.decode(envelope), envelope))
+    if envelope.type in ACCESS_SCHEMAS:
+        return audit_entries(envelope)
     return []
 
 
