@@ -37,9 +37,11 @@ class Issuer:
     status: int = 200
     keys: dict[str, RSAPrivateKey] = field(default_factory=lambda: {"one": KEY})
     discovery: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
     fetches: int = 0
 
     async def get_discovery(self, _request: web.Request) -> web.Response:
+        self.asked += 1
         document = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"} | self.discovery
         return web.json_response(document, status=self.status)
 
@@ -289,6 +291,16 @@ async def test_a_discovery_document_that_points_elsewhere_is_not_followed(
     with pytest.raises(IssuerUnreachable):
         await verifier.verify(header_of(claims_of(issuer)))
     assert issuer.fetches == 0
+
+
+async def test_whoever_waited_while_an_issuer_hung_does_not_wait_for_it_once_more(
+    issuer: Issuer, http: aiohttp.ClientSession
+) -> None:
+    keys = IssuerKeys(http, issuer.url, monotonic=lambda: 100.0 + issuer.asked * 5)
+    issuer.status = 504
+    outcomes = await asyncio.gather(*(keys.get("one") for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(outcome, IssuerUnreachable) for outcome in outcomes)
+    assert issuer.asked == 1
 
 
 async def test_an_issuer_that_was_down_at_first_is_asked_again(issuer: Issuer, http: aiohttp.ClientSession) -> None:

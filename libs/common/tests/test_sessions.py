@@ -1,5 +1,6 @@
 """Sessions as any service but identity verifies them: with fetched keys, and never by what is older than a minute."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ class Identity:
     ended_accounts: dict[int, datetime] = field(default_factory=dict)
     status: int = 200
     calls: int = 0
+    hangs: asyncio.Event | None = None
     seconds: float = 1000.0
 
     def add_key(self, key_id: str) -> None:
@@ -40,6 +42,8 @@ class Identity:
 
     async def answer(self, _request: web.Request) -> web.Response:
         self.calls += 1
+        if self.hangs is not None:
+            await self.hangs.wait()
         keys = [PublicKey(kid=kid, x=_x(key)) for kid, key in self.keys.items()]
         key_set = SessionKeySet(keys=keys, ended_sessions=self.ended_sessions, ended_accounts=self.ended_accounts)
         return web.Response(body=msgspec.json.encode(key_set), status=self.status)
@@ -107,6 +111,23 @@ async def test_after_a_minute_without_identity_no_session_counts(identity: Ident
             await verifier.session_of(identity.token("k1"))
 
 
+async def test_whoever_waited_while_identity_hung_does_not_wait_for_it_once_more(identity: Identity) -> None:
+    async with verifying(identity) as verifier:
+        await verifier.session_of(identity.token("k1"))
+        identity.status, identity.hangs = 503, asyncio.Event()
+        identity.seconds += 21
+        first = asyncio.create_task(verifier.session_of(identity.token("k1")))
+        while identity.calls < 2:  # noqa: ASYNC110 - the call is on its way
+            await asyncio.sleep(0.001)
+        identity.seconds += 3
+        others = [asyncio.create_task(verifier.session_of(identity.token("k1"))) for _ in range(20)]
+        await asyncio.sleep(0)
+        identity.seconds += 2
+        identity.hangs.set()
+        await asyncio.gather(first, *others)
+        assert identity.calls == 2
+
+
 async def test_a_new_key_is_fetched_when_it_turns_up_and_unknown_ones_are_not_asked_for_again_and_again(
     identity: Identity,
 ) -> None:
@@ -122,6 +143,16 @@ async def test_a_new_key_is_fetched_when_it_turns_up_and_unknown_ones_are_not_as
             with pytest.raises(SessionRefused):
                 await verifier.session_of(stranger.token("k3"))
         assert identity.calls == 2
+
+
+async def test_a_key_id_that_fits_no_request_line_keeps_nobody_from_the_keys(identity: Identity) -> None:
+    stranger = Identity()
+    stranger.add_key("k" * 9000)
+    async with verifying(identity) as verifier:
+        with pytest.raises(SessionRefused):
+            await verifier.session_of(stranger.token("k" * 9000))
+        assert (await verifier.session_of(identity.token("k1"))).account_id == 4242
+        assert identity.calls == 1
 
 
 async def test_identity_that_never_answered_makes_every_session_wait(identity: Identity) -> None:

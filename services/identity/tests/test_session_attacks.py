@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
@@ -11,9 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from zekt_common.adapters.embedded import open_backend
-from zekt_common.auth.sessions import COOKIE
+from zekt_common.auth.session_keys import FetchedSessionKeys
+from zekt_common.auth.sessions import COOKIE, LEEWAY_S, SessionVerifier
 from zekt_identity.key_ring import KeyRing, SigningKey
 from zekt_identity.sealing import Sealer
+from zekt_identity.session import SESSION_LIFE
 
 from .conftest import Running
 
@@ -157,6 +159,35 @@ async def test_a_session_is_over_after_an_hour_and_after_twelve_for_good(identit
     await browser.sign_in()
     identity.clock.advance(hours=1, seconds=5)
     assert (await browser.call("POST", "/auth/renew")).told == (401, "token_refused")
+
+
+@pytest.mark.parametrize("ending", [("POST", "/auth/logout"), ("DELETE", "/api/account/sessions")])
+async def test_what_was_ended_does_not_come_back_in_the_seconds_that_clocks_may_differ_by(
+    identity: Running, ending: tuple[str, str]
+) -> None:
+    browser, began = identity.browser(), identity.clock()
+    await browser.sign_in()
+    for _ in range(12):
+        identity.clock.advance(minutes=59, seconds=58)
+        assert (await browser.call("POST", "/auth/renew")).status == 204
+    stolen = identity.browser()
+    stolen.cookies = dict(browser.cookies)
+    assert (await browser.call(*ending)).status == 204
+    identity.clock.now = began + SESSION_LIFE + timedelta(seconds=LEEWAY_S - 1)
+    assert (await stolen.call("GET", "/api/account")).told == (401, "token_refused")
+
+
+async def test_what_is_signed_with_a_key_that_is_new_counts_at_once_in_other_services(identity: Running) -> None:
+    seconds, browser = [1000.0], identity.browser()
+    keys = FetchedSessionKeys(identity.http, identity.hosted.internal_url, monotonic=lambda: seconds[0])
+    elsewhere = SessionVerifier(keys, public_url=identity.hosted.url, clock=identity.clock)
+    identity.clock.now = identity.clock().replace(hour=23, minute=59, second=59)
+    await browser.sign_in()
+    await elsewhere.session_of(browser.cookies[COOKIE])
+    seconds[0] += 3
+    identity.clock.advance(seconds=2)
+    assert (await browser.call("POST", "/auth/renew")).status == 204
+    assert (await elsewhere.session_of(browser.cookies[COOKIE])).account_id == 4_242
 
 
 async def test_keys_change_daily_and_what_was_signed_before_counts_on(identity: Running) -> None:

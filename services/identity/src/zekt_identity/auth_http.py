@@ -12,7 +12,7 @@ from aiohttp import web
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import PersonSession, Public, Requirement, SigningIn
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
-from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH
+from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH, WANTED_KEY
 from zekt_common.errors import ZektError
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.service import Handler, Route
@@ -118,9 +118,9 @@ class AuthDoor:
         _clear(response, COOKIE)
         return response
 
-    async def get_keys(self, _request: web.Request) -> web.Response:
-        """The public keys of sessions, and what has ended before its time."""
-        return json_response(await self._desk().sessions.key_set())
+    async def get_keys(self, request: web.Request) -> web.Response:
+        """The public keys of sessions, with the one that was made just now if it is asked for, and what has ended."""
+        return json_response(await self._desk().sessions.key_set(request.query.get(WANTED_KEY, "")))
 
     async def _finish(self, **attempt: str) -> SignedIn:
         try:

@@ -28,7 +28,7 @@ from zekt_identity.audit import AUDIT_SCHEMAS, NOBODY
 from zekt_identity.identity_event import IdentityEvent
 from zekt_identity.installation import INSTALLATION_SCHEMAS, InstallationObserved
 from zekt_identity.repository import REPOSITORY_SCHEMAS, RepositoryObserved
-from zekt_identity.session import SESSION_LIFE, SESSION_SCHEMAS, SessionEnded
+from zekt_identity.session import SESSION_LIFE, SESSION_SCHEMAS, TOLD_ON, SessionEnded
 
 ENDED_SESSIONS: Final = "ended-sessions"
 ENDED_ACCOUNTS: Final = "ended-accounts"
@@ -39,7 +39,7 @@ SCHEMAS: Final = Schemas(
 _NOT_TOLD: Final = ("account_id", "actor", "origin", "at", "contact", "key")
 TOKENS_LIVE_S: Final = 2 * 3600
 """Longer than an installation token does, whenever its fetch was under way."""
-_SESSION_LIFE_S: Final = int(SESSION_LIFE.total_seconds())
+_TOLD_S: Final = int((SESSION_LIFE + TOLD_ON).total_seconds())
 
 
 class EndedAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ def _ended(event: IdentityEvent) -> list[Put | Remove]:
     match event:
         case SessionEnded():
             id_ = place(event.ends_at, event.session_id)
-            return [Put(partition=ENDED_SESSIONS, id=id_, body=b"{}", ttl_s=_SESSION_LIFE_S)]
+            return [Put(partition=ENDED_SESSIONS, id=id_, body=b"{}", ttl_s=_TOLD_S)]
         case SessionsRevoked() | AccountLeft():
             return [_account_ended(event.account_id, event.at)]
         case _:
@@ -103,7 +103,7 @@ def _ended(event: IdentityEvent) -> list[Put | Remove]:
 def _account_ended(account_id: int, at: datetime) -> Put:
     body = msgspec.json.encode(EndedAccount(account_id=account_id, at=at))
     id_ = place(at + SESSION_LIFE, account_id)
-    return Put(partition=ENDED_ACCOUNTS, id=id_, body=body, ttl_s=_SESSION_LIFE_S)
+    return Put(partition=ENDED_ACCOUNTS, id=id_, body=body, ttl_s=_TOLD_S)
 
 
 def _seen(event: IdentityEvent) -> list[Put | Remove]:

@@ -14,6 +14,8 @@ from zekt_identity.identity_event import IdentityEvent
 
 SESSION_LIFE: Final = timedelta(hours=12)
 """After this a person signs in again, however often the token was renewed."""
+TOLD_ON: Final = timedelta(minutes=1)
+"""What has ended is told for that much longer than its tokens live, since clocks differ and some leeway is given."""
 
 SignInMethod: TypeAlias = Literal["browser", "device"]
 

@@ -16,7 +16,7 @@ from zekt_common.ports import Document, Views
 from zekt_identity.key_ring import KeyRing
 from zekt_identity.ledger import Ledger
 from zekt_identity.projections import ENDED_ACCOUNTS, ENDED_SESSIONS, EndedAccount, place
-from zekt_identity.session import SESSION_LIFE, Begin, End, SignInMethod, decider_of, stream_of
+from zekt_identity.session import SESSION_LIFE, TOLD_ON, Begin, End, SignInMethod, decider_of, stream_of
 
 TOKEN_LIFE: Final = timedelta(hours=1)
 LOOK_AGAIN_S: Final = 1.0
@@ -109,7 +109,7 @@ class Sessions:
         )
 
     async def _ended(self, partition: str) -> AsyncIterator[Document]:
-        after = place(self._clock(), "")
+        after = place(self._clock() - TOLD_ON, "")
         while page := await self._views.listing(partition, after=after, limit=_PAGE):
             for document in page:
                 yield document

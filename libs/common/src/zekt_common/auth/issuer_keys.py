@@ -90,6 +90,7 @@ class IssuerKeys:
             self._keys = _usable_keys(key_set)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, IssuerMisbehaved) as error:
             log.warning("issuer_keys_not_fetched", issuer=self._issuer, reason=str(error) or type(error).__name__)
+            self._tried_at = self._monotonic()  # whoever has waited for this does not wait for the next one, too
             return
         self._fetched_at = self._tried_at = self._monotonic()
 

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from zekt_common.auth.refusals import IssuerUnreachable
-from zekt_common.contracts.identity_sessions import SESSION_KEYS_PATH, SessionKeySet
+from zekt_common.contracts.identity_sessions import LONGEST_KEY_ID, SESSION_KEYS_PATH, WANTED_KEY, SessionKeySet
 
 FRESH_S: Final = 20.0
 USABLE_S: Final = 60.0
@@ -52,7 +52,7 @@ class FetchedSessionKeys:
         if self._wants_fetch(key_id):
             async with self._fetching:
                 if self._wants_fetch(key_id):
-                    await self._fetch()
+                    await self._fetch(key_id)
         if self._monotonic() - self._fetched_at > USABLE_S:
             raise IssuerUnreachable("identity", int(BETWEEN_FETCHES_S))
         return self._known
@@ -63,11 +63,18 @@ class FetchedSessionKeys:
         is_stale = now - self._fetched_at > FRESH_S
         return (is_stale or not is_known) and now - self._tried_at > BETWEEN_FETCHES_S
 
-    async def _fetch(self) -> None:
+    async def _fetch(self, key_id: str) -> None:
         self._tried_at = began = self._monotonic()
+        try:
+            await self._fetch_now(key_id, began)
+        finally:  # whoever has waited for an answer that did not come does not wait for the next one, too
+            self._tried_at = self._monotonic()
+
+    async def _fetch_now(self, key_id: str, began: float) -> None:
+        wanted = {WANTED_KEY: key_id} if len(key_id) <= LONGEST_KEY_ID else {}
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
-            async with self._http.get(self._url, timeout=timeout, allow_redirects=False) as response:
+            async with self._http.get(self._url, params=wanted, timeout=timeout, allow_redirects=False) as response:
                 content = await response.read()
             if response.status == _OK:
                 self._known = msgspec.json.decode(content, type=SessionKeySet)

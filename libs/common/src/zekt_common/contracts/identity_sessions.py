@@ -8,6 +8,9 @@ import msgspec
 SESSION_AUDIENCE: Final = "zekt-session"
 SESSION_ALGORITHM: Final = "EdDSA"
 SESSION_KEYS_PATH: Final = "/internal/keys"
+WANTED_KEY: Final = "kid"
+"""The query parameter for the id of a key that the asker does not know, so that one made just now is not missed."""
+LONGEST_KEY_ID: Final = 100
 
 
 class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
