@@ -2,6 +2,7 @@
 
 import time
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
@@ -14,6 +15,8 @@ from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
 
 TIMEOUT_S: Final = 10.0
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+SLOTS_OF_EACH: Final = 5
+"""Of all slots, what one person may take: theirs may be the calls that hang."""
 NOT_FOUND: Final = "not_found"
 FORBIDDEN: Final = "forbidden"
 INVALID: Final = "invalid"
@@ -45,6 +48,7 @@ class GitHubAsPerson:
         self._api_url = api_url
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._slots = Slots()
+        self._slots_of: WeakValueDictionary[int, Slots] = WeakValueDictionary()
         self._pauses = GitHubPauses()
 
     async def get(self, account_id: int, path: str, kind: type[Answer], *, purpose: str) -> Answer:
@@ -74,7 +78,8 @@ class GitHubAsPerson:
             caller=CALLER, origin=CALLER, kind="user", purpose=purpose, token=token, account_id=account_id
         )
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
-        async with self._slots.one():
+        own = self._slots_of.setdefault(account_id, Slots(SLOTS_OF_EACH))
+        async with own.one(), self._slots.one():
             with self._pauses.calling(account_id):
                 return await self._answer(method, self._api_url + path, headers, body)
 
