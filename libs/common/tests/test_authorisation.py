@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import jwt
@@ -358,6 +358,17 @@ async def test_without_the_role_or_from_another_tenant_nobody_is_an_operator(
             assert await guarded.call("/operate", tenant.mint(operator.client_id, **changes)) == (401, "token_refused")
     async with guarded_at(tmp_path / "other") as without_entra:
         assert await without_entra.call("/operate", tenant.mint(operator.client_id)) == (401, "token_refused")
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+async def test_an_id_token_that_carries_the_role_opens_nothing(tmp_path: Path, version: Literal["1.0", "2.0"]) -> None:
+    """Its audience is the client that signs people in, which may be the API's own registration."""
+    async with entra_serving(token_version=version) as tenant, guarded_at(tmp_path, entra=_settings(tenant)) as guarded:
+        operator = tenant.register("Operator")
+        said: dict[str, Any] = {"oid": "ada", "sub": "pairwise", "nonce": "n", "preferred_username": "ada@example.org"}
+        id_token = tenant.mint(operator.client_id, without=("azp", "appid"), **said)
+        assert await guarded.call("/operate", id_token) == (401, "token_refused")
+        assert await guarded.call("/operate", tenant.mint(operator.client_id, **said)) == (200, "entra:ada")
 
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -1,5 +1,6 @@
 """Accounts over HTTP: opened, changed and left, with nothing personal left behind."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from zekt_common.auth.operator import ensure_operator_token
 from zekt_common.envelope import Event
 from zekt_common.errors import KeyDestroyed
 from zekt_common.ports.keys import DataKey
-from zekt_identity.account import ACCOUNT_SCHEMAS, AccountChanged, AccountLeft, AccountOpened, PersonLinked, key_of
+from zekt_identity.account import (
+    ACCOUNT_SCHEMAS,
+    AccountChanged,
+    AccountLeft,
+    AccountOpened,
+    PersonLinked,
+    key_of,
+    stream_of,
+)
 from zekt_identity.ledger import wrap
 from zekt_sandbox import GitHubSandbox
 
@@ -153,6 +162,28 @@ async def test_repeating_a_description_stores_nothing(identity: Running) -> None
     await browser.call("PUT", "/api/account", DESCRIPTION)
     events = [kind for kind in ACCOUNT_SCHEMAS for _ in await identity.events(kind)]
     assert [kind.__name__ for kind in events] == ["PersonLinked", "AccountOpened"]
+
+
+async def test_changes_at_the_same_moment_are_made_or_refused_in_words(identity: Running) -> None:
+    browser = await opened(identity)
+    contacts = [{"contact": CONTACT | {"name": f"Mona {number}"}} for number in range(20)]
+    answers = await asyncio.gather(*(browser.call("PUT", "/api/account", contact) for contact in contacts))
+    refused = [answer for answer in answers if answer.status != 200]
+    assert len(refused) < len(answers)
+    assert {answer.told for answer in refused} <= {(409, "account_changed")}
+
+
+async def test_contact_details_that_no_key_opens_are_none_and_can_be_given_anew(identity: Running) -> None:
+    """As when a change was on its way while the person left and came back."""
+    browser = await opened(identity)
+    async with open_backend(identity.data_dir, "identity") as backend:
+        stream = stream_of(4_242)
+        stored = await backend.store.read(stream)
+        facts: dict[str, Any] = {"account_id": 4_242, "actor": "4242", "origin": "", "at": identity.clock()}
+        strange = AccountChanged(**facts, kind=None, contact=b"sealed under the key of another tenure")
+        await backend.store.append(stream, wrap(stream, [strange]), expected_version=len(stored))
+    assert (await browser.call("GET", "/api/account")).body["contact"] is None
+    assert (await browser.call("PUT", "/api/account", DESCRIPTION)).body["contact"] == CONTACT
 
 
 async def test_one_person_changes_their_account_at_a_bounded_rate_and_others_go_on(identity: Running) -> None:

@@ -1,7 +1,8 @@
 """`/api/account` and `/api/audit`: what a person may see, have and end of their own."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import AccountOwner
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
 from zekt_common.clock import Clock
+from zekt_common.errors import StreamConflict
 from zekt_common.kit.account_audit import audit_page
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.rate_limit import RateLimit
@@ -74,28 +76,22 @@ class AccountDoor:
             wanted = msgspec.json.decode(body, type=Description)
         except msgspec.DecodeError as error:
             raise Refusal(400, "invalid_request", f"{error}.") from None
-        try:
+        with _changing():
             account = await self._desk().accounts.describe(self._order(session, request), wanted)
-        except NotLinked:
-            raise Refusal(409, "account_left", "The account was left. Sign in again to begin anew.") from None
-        except PersonaCannotNarrow as error:
-            raise Refusal(409, "persona_cannot_narrow", f"{error}.") from None
-        except SkuBeyond as error:
-            raise Refusal(403, "operators_alone", f"{error}.") from None
-        except OpeningIncomplete as error:
-            raise Refusal(400, "invalid_request", f"{error}.") from None
         return await self._shown(session, account)
 
     async def leave(self, request: web.Request) -> web.Response:
         """Close the account and erase what is personal, at once."""
         session = await self._session(request)
-        await self._desk().accounts.leave(self._order(session, request))
+        with _changing():
+            await self._desk().accounts.leave(self._order(session, request))
         return self._signed_out()
 
     async def end_sessions(self, request: web.Request) -> web.Response:
         """Sign out everywhere."""
         session = await self._session(request)
-        await self._desk().accounts.end_sessions(self._order(session, request), "signed out everywhere")
+        with _changing():
+            await self._desk().accounts.end_sessions(self._order(session, request), "signed out everywhere")
         return self._signed_out()
 
     async def get_audit(self, request: web.Request) -> web.Response:
@@ -131,6 +127,32 @@ class AccountDoor:
             "contact": await self._desk().accounts.contact(account),
         }
         return json_response(shown, headers=_PRIVATE)
+
+
+@contextmanager
+def _changing() -> Iterator[None]:
+    """Turn what keeps an account from being changed into answers.
+
+    Raises:
+        Refusal: 400, 403 or 409.
+    """
+    try:
+        yield
+    except NotLinked:
+        raise Refusal(409, "account_left", "The account was left. Sign in again to begin anew.") from None
+    except PersonaCannotNarrow as error:
+        raise Refusal(409, "persona_cannot_narrow", f"{error}.") from None
+    except SkuBeyond as error:
+        raise Refusal(403, "operators_alone", f"{error}.") from None
+    except OpeningIncomplete as error:
+        raise Refusal(400, "invalid_request", f"{error}.") from None
+    except StreamConflict:
+        raise account_changed() from None
+
+
+def account_changed() -> Refusal:
+    """Return the refusal of a change that lost its race again and again."""
+    return Refusal(409, "account_changed", "The account is being changed at the same moment. Try again.")
 
 
 def _route(method: str, path: str, handler: Handler) -> Route:

@@ -23,7 +23,7 @@ from zekt_identity.account_terms import Kind, Persona, Sku
 from zekt_identity.github_app import GitHubRefused, GitHubUnavailable
 from zekt_identity.github_oauth import GitHubOAuth
 from zekt_identity.ledger import Ledger
-from zekt_identity.sealing import Sealer
+from zekt_identity.sealing import SealBroken, Sealer
 from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
 
 _CONTACT: Final = "contact details"
@@ -73,12 +73,12 @@ class Accounts:
         return await self._ledger.load(ACCOUNT, stream_of(account_id))
 
     async def contact(self, account: Account) -> Contact | None:
-        """Return the contact details, None once they are erased."""
+        """Return the contact details, None once they are erased, or where they came too late for their tenure."""
         if account.contact is None:
             return None
         try:
             content = await self._sealer.open(account.key, _CONTACT, account.contact)
-        except KeyDestroyed:
+        except (KeyDestroyed, SealBroken):
             return None
         return msgspec.json.decode(content, type=Contact)
 

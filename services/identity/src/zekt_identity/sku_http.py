@@ -8,10 +8,11 @@ from aiohttp import web
 from zekt_common.auth.authorisation import CALLER
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import Operator
+from zekt_common.errors import StreamConflict
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.service import Route
 from zekt_identity.account import NotLinked, Order
-from zekt_identity.account_http import AccountDesk
+from zekt_identity.account_http import AccountDesk, account_changed
 from zekt_identity.account_terms import Sku
 
 
@@ -39,6 +40,8 @@ class SkuDoor:
         except NotLinked:
             detail = "Nobody who has signed in has this GitHub user id. What others have, the catalog says."
             raise Refusal(404, "account_not_found", detail) from None
+        except StreamConflict:
+            raise account_changed() from None
         return json_response({"accountId": account_id, "status": account.status, "sku": account.given_sku})
 
 

@@ -13,10 +13,14 @@ from zekt_common.auth.service_verifier import ServiceTokenVerifier
 
 
 class _Claims(msgspec.Struct):
+    """What an access token says; one of the last two, by its version, which an ID token has neither of."""
+
     iss: str
     ver: Literal["1.0", "2.0"]
     tid: str
     oid: str
+    appid: str = ""
+    azp: str = ""
 
 
 class EntraOperators:
@@ -43,7 +47,7 @@ class EntraOperators:
         """Return the object id of the person or application that signed claims speak for.
 
         Raises:
-            TokenRefused: they are of another tenant, or of one version in the form of the other.
+            TokenRefused: they are of another tenant, of one version in the form of the other, or of an ID token.
         """
         try:
             typed = msgspec.convert(claims, _Claims)
@@ -51,6 +55,8 @@ class EntraOperators:
             raise TokenRefused("It is no access token of Entra ID.") from None
         if typed.tid != self._tenant_id or typed.iss != self._by_version[typed.ver]:
             raise TokenRefused("It is of another tenant, or of another version.")
+        if not (typed.azp if typed.ver == "2.0" else typed.appid):
+            raise TokenRefused("It names no application that may call with it, so it is no access token.")
         return typed.oid
 
 
