@@ -35,6 +35,15 @@ async def test_an_answer_without_end_is_given_up() -> None:
             await oauth.refresh("ghr_old")
 
 
+async def test_an_answer_in_no_encoding_is_none() -> None:
+    async def write(response: web.StreamResponse) -> None:
+        await response.write(b'{"access_token": "\xff"}')
+
+    async with answering(write) as (oauth, _):
+        with pytest.raises(GitHubUnavailable, match="makes no sense"):
+            await oauth.refresh("ghr_old")
+
+
 async def test_of_a_crowd_none_calls_once_github_is_known_to_fail() -> None:
     crowded = asyncio.Event()
 

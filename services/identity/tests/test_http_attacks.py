@@ -110,3 +110,11 @@ async def test_a_body_that_ends_before_its_length_changes_nothing(identity: Runn
     writer.close()
     await writer.wait_closed()
     assert (await browser.call("GET", "/api/account")).body["status"] == "linked"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"purpose": "\xff", "permissions": {}}', b'{"\xff": 1}', b'{"permissions": ' + b"[" * 30_000, b""]
+)
+async def test_a_services_malformed_body_is_its_own_fault(identity: Running, body: bytes) -> None:
+    status, _, answer = await identity.post(body)
+    assert (status, answer["error"]) == (400, "invalid_request")

@@ -15,6 +15,7 @@ from zekt_common.auth.requirements import ActionsToken
 from zekt_common.clock import utc_now
 from zekt_common.errors import KeyDestroyed, PayloadNotFound
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.json_body import json_body
 from zekt_common.kit.projector import Projector
 from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Payloads, Views
@@ -95,14 +96,14 @@ class ConsumerRoutes:
     async def post_confirm(self, request: web.Request) -> web.Response:
         """The consumer's run has begun."""
         claims = await self._desk().verifier.admit(request)
-        body = _decoded(await request.read(), Confirmation)
+        body = json_body(await request.read(), Confirmation, error="invalid_body")
         entry = await self._spoken_of(claims, body)
         return await self._answer(entry, Confirm(at=utc_now(), consumer_run_id=claims.run_id))
 
     async def post_complete(self, request: web.Request) -> web.Response:
         """The consumer's run has ended."""
         claims = await self._desk().verifier.admit(request)
-        body = _decoded(await request.read(), Completion)
+        body = json_body(await request.read(), Completion, error="invalid_body")
         entry = await self._spoken_of(claims, body)
         command = Complete(
             at=utc_now(), consumer_run_id=claims.run_id, success=body.success, conclusion=body.conclusion
@@ -194,13 +195,6 @@ class ConsumerRoutes:
 
 def _route(method: str, path: str, handler: Handler) -> Route:
     return Route(method=method, path=path, handler=handler, requires=ActionsToken(), max_body_bytes=MAX_BODY_BYTES)
-
-
-def _decoded(content: bytes, kind: type[Body]) -> Body:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, "invalid_body", f"The body is not what this call takes: {error}.") from None
 
 
 def _concerns(entry: Entry, claims: ActionsClaims, body: Confirmation) -> bool:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE, ORDERS_PER_S
@@ -17,6 +16,7 @@ from zekt_common.clock import Clock
 from zekt_common.errors import StreamConflict
 from zekt_common.kit.account_audit import audit_page
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.json_body import json_body
 from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Handler, Route
 from zekt_common.ports import Views
@@ -72,10 +72,7 @@ class AccountDoor:
         if wait_s := self._changes.wait_s(session.account_id):
             detail = f"Too many changes in a short time: wait {wait_s} s."
             raise Refusal(429, "too_many_orders", detail, headers={"Retry-After": str(wait_s)})
-        try:
-            wanted = msgspec.json.decode(body, type=Description)
-        except msgspec.DecodeError as error:
-            raise Refusal(400, "invalid_request", f"{error}.") from None
+        wanted = json_body(body, Description)
         with _changing():
             account = await self._desk().accounts.describe(self._order(session, request), wanted)
         return await self._shown(session, account)

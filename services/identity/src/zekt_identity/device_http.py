@@ -10,6 +10,7 @@ from aiohttp import web
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import SigningIn
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.json_body import json_body
 from zekt_common.kit.rate_limit import RateLimit
 from zekt_common.kit.service import Route
 from zekt_identity.auth_http import PRIVATE, github_unavailable, log_refusal, sign_in_off
@@ -79,7 +80,7 @@ class DeviceDoor:
     async def poll(self, request: web.Request) -> web.Response:
         """Return the session, or 202 as long as the person has not said yes."""
         self._polls.check(request)
-        outcome = await self._outcome(_note(await request.read()), origin_of(request))
+        outcome = await self._outcome(json_body(await request.read(), _Asked).note, origin_of(request))
         if isinstance(outcome, Waiting):
             return json_response({"status": outcome}, status=202, headers=PRIVATE)
         return json_response({"accountId": outcome.account_id, "token": outcome.token}, headers=PRIVATE)
@@ -101,13 +102,6 @@ class DeviceDoor:
         if device is None:
             raise sign_in_off()
         return device
-
-
-def _note(body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=_Asked).note
-    except msgspec.DecodeError as error:
-        raise Refusal(400, "invalid_request", f"{error}.") from None
 
 
 def _refused(code: str, reason: str) -> Refusal:

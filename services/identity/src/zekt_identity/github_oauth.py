@@ -237,7 +237,7 @@ class GitHubOAuth:
             return None if kind is None else msgspec.json.decode(content, type=kind)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise GitHubUnavailable(f"GitHub cannot be reached: {type(error).__name__}") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise GitHubUnavailable("GitHub's answer makes no sense") from error
 
 

@@ -62,7 +62,7 @@ class GitHubAsPerson:
         content = await self.send(account_id, "GET", path, purpose=purpose)
         try:
             return msgspec.json.decode(content, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise GitHubUnavailable("GitHub's answer makes no sense") from error
 
     async def send(self, account_id: int, method: str, path: str, *, purpose: str, body: Any = None) -> bytes:
@@ -124,5 +124,5 @@ class _Told(msgspec.Struct):
 def _message(content: bytes) -> str:
     try:
         return msgspec.json.decode(content, type=_Told).message
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ""

@@ -4,9 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
-import msgspec
 from aiohttp import web
 
 from zekt_common.auth.origin import origin_of
@@ -24,6 +22,7 @@ from zekt_common.contracts.identity import (
     UserTokenRequest,
 )
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.json_body import json_body
 from zekt_common.kit.service import Handler, Route
 from zekt_common.telemetry.tracing import current_span
 from zekt_identity.audit import NOBODY
@@ -33,8 +32,6 @@ from zekt_identity.installations import Installations
 from zekt_identity.scopes import Scope, scope_of
 from zekt_identity.tokens import TokenCache
 from zekt_identity.user_tokens import SignInNeeded, UserTokenVault
-
-Asked = TypeVar("Asked")
 
 RETRY_AFTER_S = 5.0
 CREDENTIALS_RETRY_AFTER_S = 60.0
@@ -74,7 +71,7 @@ class TokenDoor:
     async def give_installation_token(self, request: web.Request) -> web.Response:
         """Answer 200 with a token, 404 or 422 when GitHub says no, 503 with Retry-After when it cannot say."""
         caller = await self._desk().callers.verify(request.headers.get("Authorization"), role=TOKENS_INSTALLATION)
-        asked = _parse(await request.read(), InstallationTokenRequest)
+        asked = json_body(await request.read(), InstallationTokenRequest)
         span = current_span()
         if span is not None:
             span.set(caller=caller.service, purpose=asked.purpose)
@@ -103,7 +100,7 @@ class TokenDoor:
     async def give_user_token(self, request: web.Request) -> web.Response:
         """Answer 200 with a person's token, 404 when there is none that works, 503 with Retry-After when not now."""
         caller = await self._desk().callers.verify(request.headers.get("Authorization"), role=TOKENS_USER)
-        asked = _parse(await request.read(), UserTokenRequest)
+        asked = json_body(await request.read(), UserTokenRequest)
         try:
             stored = await self._desk().vault.usable(asked.account_id)
         except SignInNeeded:
@@ -144,13 +141,6 @@ def _route(path: str, handler: Handler, role: str) -> Route:
         internal=True,
         max_body_bytes=64 * 1024,
     )
-
-
-def _parse(body: bytes, kind: type[Asked]) -> Asked:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise Refusal(400, "invalid_request", f"{error}.") from None
 
 
 def _unavailable(code: str, detail: str, retry_after_s: float) -> Refusal:

@@ -10,6 +10,7 @@ from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import Operator
 from zekt_common.errors import StreamConflict
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.json_body import json_body
 from zekt_common.kit.service import Route
 from zekt_identity.account import NotLinked, Order
 from zekt_identity.account_http import AccountDesk, account_changed
@@ -36,17 +37,10 @@ class SkuDoor:
         desk, account_id = self._desk(), int(request.match_info["account_id"])
         order = Order(account_id=account_id, actor=request[CALLER].actor, origin=origin_of(request), at=desk.clock())
         try:
-            account = await desk.accounts.give(order, _sku(await request.read()))
+            account = await desk.accounts.give(order, json_body(await request.read(), _Given).sku)
         except NotLinked:
             detail = "Nobody who has signed in has this GitHub user id. What others have, the catalog says."
             raise Refusal(404, "account_not_found", detail) from None
         except StreamConflict:
             raise account_changed() from None
         return json_response({"accountId": account_id, "status": account.status, "sku": account.given_sku})
-
-
-def _sku(body: bytes) -> Sku:
-    try:
-        return msgspec.json.decode(body, type=_Given).sku
-    except msgspec.DecodeError as error:
-        raise Refusal(400, "invalid_request", f"{error}.") from None

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from zekt_common.auth.authorisation import CALLER, check_owner
 from zekt_common.kit.errors import Refusal, json_response
+from zekt_common.kit.json_body import json_body
 from zekt_ingress.seen_events import SeenEvents
 
 MAX_EVENTS: Final = 10_000
@@ -29,11 +30,8 @@ class WaitDoor:
 
     async def wait(self, request: web.Request) -> web.Response:
         """Answer 200, or 504 with what is missing when the time is up; people wait for their own catalog alone."""
-        try:
-            order = msgspec.json.decode(await request.read(), type=_Order)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            detail = f'Send {{"eventIds": ["catalog/1@7"], "timeoutS": 10}}, with at most {MAX_WAIT_S:.0f} s.'
-            raise Refusal(400, "invalid_request", detail) from None
+        expected = f'Send {{"eventIds": ["catalog/1@7"], "timeoutS": 10}}, with at most {MAX_WAIT_S:.0f} s.'
+        order = json_body(await request.read(), _Order, expected=expected)
         check_owner(request[CALLER], (_account_of(event_id) for event_id in order.event_ids))
         missing = await self._seen.wait(order.event_ids, timeout_s=order.timeout_s)
         if missing:

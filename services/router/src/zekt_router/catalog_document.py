@@ -139,6 +139,10 @@ def parse_document(body: bytes, *, max_entries: int | None = None) -> CatalogDoc
         content = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
         raise InvalidDocument([_problem("", f"The body is no JSON: {error}.")]) from None
+    except UnicodeDecodeError:
+        raise InvalidDocument([_problem("", "The body is not in UTF-8.")]) from None
+    except RecursionError:
+        raise InvalidDocument([_problem("", "The body is nested too deeply.")]) from None
     if not isinstance(content, dict):
         raise InvalidDocument([_problem("", "The body must be an object with the lists of a catalog.")])
     _check_count(content, max_entries)

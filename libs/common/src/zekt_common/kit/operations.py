@@ -19,6 +19,7 @@ from zekt_common.kit.checkpoints import PARTITION as CHECKPOINTS
 from zekt_common.kit.consumer import Consumer
 from zekt_common.kit.errors import Refusal, json_response
 from zekt_common.kit.event_pages import EventFilter, EventReader
+from zekt_common.kit.json_body import json_body
 from zekt_common.kit.projector import Projector
 from zekt_common.kit.relay import Relay
 from zekt_common.kit.service import Handler, Route
@@ -123,11 +124,8 @@ class _Operations:
         relay = self._operated().relay
         if relay is None:
             raise Refusal(404, "no_relay", f"{self._service} publishes nothing.")
-        try:
-            order = msgspec.json.decode(await request.read(), type=_RewindOrder)
-        except msgspec.DecodeError:
-            detail = 'Send {"from": "<time with offset>"}, such as {"from": "2026-01-31T08:00:00Z"}.'
-            raise Refusal(400, "invalid_request", detail) from None
+        expected = 'Send {"from": "<time with offset>"}, such as {"from": "2026-01-31T08:00:00Z"}.'
+        order = json_body(await request.read(), _RewindOrder, expected=expected)
         try:
             await relay.rewind(order.moment, to=order.to)
         except UnknownSubscription as error:
