@@ -21,6 +21,14 @@ def test_a_schema_that_could_hold_up_the_router_is_refused(schema: dict[str, Any
         assert schema_problem(schema) is None
 
 
+@pytest.mark.parametrize("levels", [200, 900])
+def test_a_schema_that_is_nested_too_deeply_to_check_is_refused(levels: int) -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(levels):
+        schema = {"not": schema}
+    assert schema_problem(schema) == "is nested too deeply to check"
+
+
 def test_a_property_may_be_called_pattern() -> None:
     schema = {"properties": {"pattern": {"const": "x"}}, "default": {"pattern": "("}}
     assert schema_problem(schema) is None

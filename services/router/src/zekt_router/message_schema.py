@@ -27,6 +27,8 @@ def schema_problem(schema: dict[str, Any]) -> str | None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return f"is no JSON Schema 2020-12: at {error.json_path}: {error.message[:_MAX_MESSAGE]}"
+    except RecursionError:
+        return "is nested too deeply to check"
     return unbounded(schema)
 
 
