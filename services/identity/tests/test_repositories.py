@@ -227,6 +227,19 @@ async def test_when_github_cannot_say_nobody_is_an_admin(
     )
 
 
+async def test_who_cannot_ask_github_does_not_learn_where_the_app_is_installed(
+    identity: Running, octocat: Browser, sandbox: GitHubSandbox
+) -> None:
+    """Anybody can spend their own rate limit and then ask about whatever repository they like, by its number."""
+    hubot = identity.browser()
+    await hubot.sign_in("hubot")
+    sandbox.add_fault("secondary", path="/repositories/*", retry_after_s=600)
+    places = [place_of(sandbox, name) for name in ("beta/consumer", "beta/other")]
+    told = [(await hubot.call("GET", place)).told for place in [*places, "/api/account/repositories/999999"]]
+    assert told == [(503, "github_unavailable")] * 3
+    assert (await octocat.call("GET", places[0])).status == 200, "the first one is there for its admin"
+
+
 async def test_an_outage_in_which_github_asks_for_a_pause_is_everybodys(identity: Running, octocat: Browser) -> None:
     sandbox = identity.sandbox
     hubot = identity.browser()

@@ -65,7 +65,9 @@ class RepositoryAccess:
             SignInNeeded: there is no token of theirs that works.
             GitHubUnavailable: not now.
         """
-        seen = await self._seen(account_id, repository_id) if await self._is_covered(repository_id) else None
+        seen = await self._seen(account_id, repository_id)  # first: only who sees it learns whether the App is there
+        if seen is not None and not await self._is_covered(repository_id):
+            seen = None
         check_admin(None if seen is None else seen.standing)
         if seen is None:
             raise RepositoryHidden
