@@ -144,6 +144,7 @@ async def test_what_a_change_leaves_out_stays_as_it_is(identity: Running) -> Non
         DESCRIPTION | {"sku": "golden"},
         DESCRIPTION | {"accountId": 4_243},
         DESCRIPTION | {"contact": CONTACT | {"email": "nobody"}},
+        DESCRIPTION | {"contact": CONTACT | {"email": "mona@example.org\n"}},
         DESCRIPTION | {"contact": CONTACT | {"name": ""}},
         DESCRIPTION | {"contact": None},
         DESCRIPTION | {"sku": None},

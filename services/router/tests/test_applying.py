@@ -120,7 +120,24 @@ async def test_every_problem_of_shape_is_reported_at_once(tmp_path: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff"])
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("accounts", {"login": "acme\n"}),
+        ("repositories", {"repository": "acme/provider\n", "enabledAs": ["provider"]}),
+        ("workflows", {"repository": "acme/provider", "path": ".github/workflows/ci.yml\n"}),
+        ("subscriptions", {"service": "acme/ci-finished\n", "target": "beta/consumer"}),
+    ],
+)
+def test_a_name_that_ends_in_a_newline_is_another_than_the_one_that_it_looks_like(
+    name: str, entry: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidDocument) as invalid:
+        parse_document(msgspec.json.encode({name: [entry]}))
+    assert [problem.path.partition(".")[0] for problem in invalid.value.problems] == [f"{name}[0]"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"\xff": 1}', b'{"x": ' + b"[" * 100_000])
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidDocument):
         parse_document(body)

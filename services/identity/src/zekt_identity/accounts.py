@@ -35,7 +35,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Whom to write to about billing and support, and for nothing else."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    email: Annotated[str, msgspec.Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}$")]
+    email: Annotated[str, msgspec.Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,190}\Z")]
     company: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
     def __repr__(self) -> str:

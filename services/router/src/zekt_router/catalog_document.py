@@ -11,12 +11,12 @@ from zekt_common.contracts.router import SubscriptionStatus
 from zekt_common.errors import ZektError
 from zekt_router.catalog_model import DEFAULT_WINDOW_S, MAX_WINDOW_S, Mode, Role, Visibility
 
-Login: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?$")]
-FullName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}$")]
+Login: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?\Z")]
+FullName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}\Z")]
 ServiceName: TypeAlias = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[a-z0-9][a-z0-9-]{0,62}[a-z0-9]$")
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[a-z0-9][a-z0-9-]{0,62}[a-z0-9]\Z")
 ]
-WorkflowPath: TypeAlias = Annotated[str, Meta(pattern=r"^\.github/workflows/[^/@]+\.ya?ml$", max_length=300)]
+WorkflowPath: TypeAlias = Annotated[str, Meta(pattern=r"^\.github/workflows/[^/@]+\.ya?ml\Z", max_length=300)]
 GitHubId: TypeAlias = Annotated[int, Meta(ge=1, le=2**53)]
 Text: TypeAlias = Annotated[str, Meta(max_length=1000)]
 Word: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
