@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from zekt_common.auth.authorisation_guard import ORDERS_AT_ONCE, ORDERS_PER_S
 from zekt_common.auth.origin import origin_of
 from zekt_common.auth.requirements import AccountOwner
 from zekt_common.auth.sessions import COOKIE, Session, SessionVerifier
@@ -26,6 +25,9 @@ from zekt_identity.accounts import Accounts, Description
 from zekt_identity.audited import SESSION
 from zekt_identity.sessions import Sessions
 
+CHANGES_PER_S: Final = 1 / 600
+CHANGES_AT_ONCE: Final = 30
+"""An account is read from all of its events: who could change it every few seconds would make it slow within days."""
 _PRIVATE: Final = {"Cache-Control": "no-store"}
 
 
@@ -48,7 +50,7 @@ class AccountDoor:
 
     def __init__(self, desk: Callable[[], AccountDesk], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
-        self._changes = RateLimit(per_s=ORDERS_PER_S, burst=ORDERS_AT_ONCE, monotonic=monotonic)
+        self._changes = RateLimit(per_s=CHANGES_PER_S, burst=CHANGES_AT_ONCE, monotonic=monotonic)
 
     def routes(self) -> list[Route]:
         """Return all of them; each is about the account of the session and of nobody else."""
