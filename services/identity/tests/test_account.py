@@ -11,6 +11,7 @@ from zekt_common.contracts import identity as contract
 from zekt_common.contracts.identity import REPOSITORY_LIMITS
 from zekt_common.envelope import Event
 from zekt_identity.account import (
+    MOST_TENURES,
     Account,
     AccountChanged,
     AccountLeft,
@@ -27,6 +28,8 @@ from zekt_identity.account import (
     PersonLinked,
     SessionsRevoked,
     SkuGiven,
+    Status,
+    TenuresSpent,
     TermsChanged,
     decide,
     evolve,
@@ -51,6 +54,17 @@ def opening(persona: Persona | None = Persona.PROVIDER, contact: bytes | None = 
     """Return what the owner orders where accounts are standard unless an operator says otherwise."""
     fields: dict[str, Any] = {"order": order(), "default_sku": Sku.STANDARD, "kind": Kind.INDIVIDUAL}
     return Open(**(fields | changes), persona=persona, contact=contact)
+
+
+def test_no_tenures_key_is_another_accounts() -> None:
+    """The number of a tenure has sixteen bits of a key's, and the account's id the rest."""
+    assert key_of(2, MOST_TENURES + 2) == key_of(3, 1)
+    last = Account(status=Status.LEFT, tenure=MOST_TENURES)
+    with pytest.raises(TenuresSpent):
+        decide(last, Link(order()))
+    [linked] = decide(msgspec.structs.replace(last, tenure=MOST_TENURES - 1), Link(order()))
+    assert isinstance(linked, PersonLinked)
+    assert key_of(ME + 1, 0) < linked.key < key_of(ME, 0)
 
 
 def giving(sku: Sku) -> GiveSku:

@@ -7,6 +7,8 @@ import pytest
 
 from zekt_common.auth.sessions import COOKIE
 from zekt_identity.auth_http import ATTEMPT_COOKIE, CALLBACKS_BURST
+from zekt_identity.session import SessionBegun
+from zekt_identity.sign_in import SIGN_INS_AT_ONCE
 from zekt_sandbox import GitHubSandbox
 
 from .conftest import Browser, Running, identity_at
@@ -116,6 +118,23 @@ async def test_nobody_is_redirected_elsewhere(identity: Running, elsewhere: str)
 async def test_the_host_header_does_not_choose_where_github_returns_to(identity: Running) -> None:
     answer = await identity.browser().call("GET", "/auth/login", Host="evil.example")
     assert "evil" not in answer.headers["Location"]
+
+
+async def test_one_person_signs_in_so_often_and_then_waits_and_others_do_not(
+    sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
+    """Each sign-in leaves events, also with leaving or signing out everywhere behind it."""
+    async with identity_at(sandbox, tmp_path, trusted_proxies=(ip_network("127.0.0.1"),)) as behind_a_proxy:
+        busy = behind_a_proxy.browser()
+        for number in range(SIGN_INS_AT_ONCE):
+            callback = await busy.authorize()
+            assert (await busy.call("GET", callback, X_Forwarded_For=f"203.0.{number}.1")).status == 303
+        callback = await busy.authorize()
+        refused = await busy.call("GET", callback, X_Forwarded_For="198.51.100.1")
+        assert refused.told == (429, "too_many_sign_ins")
+        assert int(refused.headers["Retry-After"]) > 1
+        assert len(await behind_a_proxy.events(SessionBegun)) == SIGN_INS_AT_ONCE
+        await behind_a_proxy.browser().sign_in("hubot")
 
 
 async def test_one_network_comes_back_so_often_and_then_waits_before_github_is_asked(

@@ -18,6 +18,7 @@ from zekt_identity.account_terms import Kind, Persona, PersonaCannotNarrow, Sku,
 from zekt_identity.identity_event import IdentityEvent
 
 TENURE_BITS: Final = 16
+MOST_TENURES: Final = 2**TENURE_BITS - 1
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +170,10 @@ class NotLinked(ZektError):
     """Nobody has signed in for this account, or its owner has left."""
 
 
+class TenuresSpent(ZektError):
+    """The person has left more often than there are numbers for their data keys: a further one would be another's."""
+
+
 class OpeningIncomplete(ZektError):
     """An account opens with persona, kind and contact details."""
 
@@ -191,6 +196,7 @@ def decide(account: Account, command: Command) -> list[Event]:
         PersonaCannotNarrow: the persona would lose a side.
         SkuBeyond: the owner would have more than they were given.
         OpeningIncomplete: it would open without persona, kind or contact details.
+        TenuresSpent: the person has left too often to come back.
     """
     match command:
         case Link(order):
@@ -233,6 +239,8 @@ def _is_known(account: Account) -> bool:
 
 def _linked(account: Account, order: Order) -> Event:
     tenure = account.tenure + 1
+    if tenure > MOST_TENURES:
+        raise TenuresSpent("there is no data key left for this person")
     return PersonLinked(**_by(order), tenure=tenure, key=key_of(order.account_id, tenure))
 
 

@@ -9,6 +9,8 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,15 +19,20 @@ import msgspec
 from zekt_common.auth.sessions import Session
 from zekt_common.clock import Clock, utc_now
 from zekt_common.errors import KeyDestroyed, ZektError
-from zekt_identity.account import Order
+from zekt_common.kit.rate_limit import RateLimit
+from zekt_identity.account import Order, TenuresSpent
 from zekt_identity.accounts import Accounts
 from zekt_identity.github_oauth import GitHubOAuth, UserTokens
 from zekt_identity.sealing import OWN_KEY, SealBroken, Sealer
 from zekt_identity.session import SignInMethod
 from zekt_identity.sessions import Sessions
+from zekt_identity.sign_in_limit import check_rate
 from zekt_identity.user_tokens import StoredTokens, UserTokenVault
 
 ATTEMPT_LIFE: Final = timedelta(minutes=10)
+SIGN_INS_PER_S: Final = 1 / 300
+SIGN_INS_AT_ONCE: Final = 30
+"""Of one person, from wherever: each leaves events, in their account too if they sign out everywhere or leave."""
 CALLBACK_PATH: Final = "/auth/callback"
 _PURPOSE: Final = "sign-in attempt"
 _LOCAL_PATH: Final = re.compile(r"/(?![/\\])[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,1000}\Z")
@@ -79,7 +86,9 @@ class SignIn:
         *,
         public_url: str,
         clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._of_person = RateLimit(per_s=SIGN_INS_PER_S, burst=SIGN_INS_AT_ONCE, monotonic=monotonic)
         self._oauth = oauth
         self._accounts = accounts
         self._vault = vault
@@ -130,14 +139,19 @@ class SignIn:
         """Begin the session of whoever the tokens belong to; return the account id and the session's first token.
 
         Raises:
-            AttemptRefused: the person has left meanwhile.
+            AttemptRefused: the person has left meanwhile, or too often.
+            Refusal: 429, the person has signed in too often.
             SessionSpent: the session has begun before.
             GitHubUnavailable: GitHub cannot be asked now.
             GitHubRefused: GitHub does not say who it is.
         """
         person = await self._oauth.person(tokens.access_token)
+        check_rate(self._of_person, person.id)
         order = Order(account_id=person.id, actor=str(person.id), origin=origin, at=self._clock())
-        account = await self._accounts.link(order)
+        try:
+            account = await self._accounts.link(order)
+        except TenuresSpent as error:
+            raise AttemptRefused(str(error)) from None
         token = await self._sessions.begin(session_id, person.id, origin=origin, method=method)
         try:
             await self._vault.keep(person.id, account.key, StoredTokens(login=person.login, tokens=tokens))

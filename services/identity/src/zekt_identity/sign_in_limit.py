@@ -1,7 +1,7 @@
 """How often somebody who is not known yet may have GitHub asked: counted by network, since addresses are cheap."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from aiohttp import web
@@ -29,7 +29,7 @@ class SignInLimit:
         check_rate(self._limit, network_of(address_of(request), ipv6_prefix=_IPV6_PREFIX))
 
 
-def check_rate(limit: RateLimit, key: str) -> None:
+def check_rate(limit: RateLimit, key: Hashable) -> None:
     """Take one from the key's bucket.
 
     Raises:
