@@ -16,7 +16,7 @@ from zekt_identity.auditor import Auditor
 from zekt_identity.github_app import GitHubApp, GitHubUnavailable
 from zekt_identity.github_oauth import GitHubOAuth, UserTokens
 from zekt_identity.github_person import SLOTS_OF_EACH, GitHubAsPerson
-from zekt_identity.github_slots import SLOT_WITHIN_S, SLOTS, Slots
+from zekt_identity.github_slots import SLOTS, Slots
 from zekt_identity.sealing import Sealer
 from zekt_identity.user_tokens import StoredTokens, UserTokenVault
 from zekt_sandbox.github.state import generate_private_key
@@ -127,12 +127,10 @@ async def test_one_person_whose_calls_hang_leaves_slots_to_the_others(
         hanging = [asyncio.create_task(github.send(1, "GET", "/user", purpose="test")) for _ in range(2 * SLOTS)]
         while calls < SLOTS_OF_EACH:  # noqa: ASYNC110 - the calls are on their way
             await asyncio.sleep(0.001)
-        assert (
-            await asyncio.wait_for(github.send(2, "GET", "/user", purpose="test"), timeout=SLOT_WITHIN_S / 2) == b"{}"
-        )
+        assert await github.send(2, "GET", "/user", purpose="test") == b"{}"
         assert calls == SLOTS_OF_EACH + 1
         over.set()
-        await asyncio.gather(*hanging)
+        await asyncio.gather(*hanging, return_exceptions=True)
 
 
 async def test_a_slot_is_free_again_once_its_call_has_failed() -> None:
