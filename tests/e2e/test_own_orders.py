@@ -71,6 +71,13 @@ async def test_an_operator_who_is_no_person_names_the_account_by_its_number(peop
     assert (status, body["error"]) == (400, "invalid_account")
 
 
+@pytest.mark.parametrize("path", [AUDIT, "/api/catalog"])
+async def test_what_somebody_alone_may_see_is_kept_by_no_cache(peopled: Peopled, path: str) -> None:
+    headers = {"Authorization": f"Bearer {peopled.tokens['ada']}"}
+    async with peopled.http.get(f"{peopled.hosted.url}{path}", headers=headers) as answer:
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+
+
 async def test_what_the_operator_token_orders_is_in_nobodys_audit(peopled: Peopled) -> None:
     assert (await peopled.call("operator.token", "POST", "/api/catalog/apply", catalog_of("ada")))[0] == 200
     assert (await peopled.call("sre", "POST", "/api/catalog/apply", catalog_of("ada")))[0] == 200

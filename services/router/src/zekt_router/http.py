@@ -30,6 +30,7 @@ MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 ACCOUNTS_PER_PAGE: Final = 100
 RETRY_AFTER_S: Final = 5
 MAX_ID_DIGITS: Final = 18
+_PRIVATE: Final = {"Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +100,11 @@ class _Handlers:
         """
         doors, caller = self._doors(), request[CALLER]
         if not caller.is_operator and caller.account_id is not None:
-            return json_response({"accounts": await self._own(caller.account_id), "next": None})
+            return json_response({"accounts": await self._own(caller.account_id), "next": None}, headers=_PRIVATE)
         page = await doors.views.listing(ACCOUNTS, after=request.query.get("after", ""), limit=ACCOUNTS_PER_PAGE)
         shown = [await self._shown(doors.catalogs, int(document.id)) for document in page]
         more = page[-1].id if len(page) == ACCOUNTS_PER_PAGE else None
-        return json_response({"accounts": shown, "next": more})
+        return json_response({"accounts": shown, "next": more}, headers=_PRIVATE)
 
     async def _own(self, account_id: int) -> list[dict[str, Any]]:
         doors = self._doors()
