@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -8,7 +9,9 @@ from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
 from zekt_common.adapters.cosmos_topology import events_of, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
+from zekt_common.adapters.embedded import open_backend
 from zekt_common.envelope import Event, NewEvent
+from zekt_common.ports import Bus
 from zekt_sandbox.cosmos import CosmosSandbox, serving
 
 
@@ -51,3 +54,9 @@ def store(database: CosmosDatabase) -> CosmosEventStore:
 @pytest.fixture
 def views(database: CosmosDatabase) -> CosmosViews:
     return CosmosViews(database.container(views_of(SERVICE)))
+
+
+@pytest.fixture
+async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
+    async with open_backend(tmp_path, SERVICE) as embedded:
+        yield embedded.bus

@@ -3,24 +3,20 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from libs.common.tests.cosmos.account import SERVICE, open_provisioned
+from libs.common.tests.cosmos.account import SERVICE
+from libs.common.tests.cosmos.replicas import replica
 
 from zekt_common.adapters.cosmos_append_times import Timing
 from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
-from zekt_common.adapters.cosmos_leases import CosmosLeases
-from zekt_common.adapters.cosmos_topology import events_of, views_of
-from zekt_common.adapters.cosmos_views import CosmosViews
-from zekt_common.adapters.embedded import open_backend
+from zekt_common.adapters.cosmos_topology import events_of
 from zekt_common.envelope import Envelope, NewEvent, decode
-from zekt_common.kit.relay import Relay
-from zekt_common.ports import Bus, OutgoingMessage
+from zekt_common.ports import Bus
 from zekt_sandbox.cosmos import CosmosSandbox
 
 Note = Callable[..., NewEvent]
@@ -170,21 +166,6 @@ async def test_waiting_looks_at_a_bounded_rate(store: CosmosEventStore, account:
     before = account.requests.total()
     assert not await store.wait("0", "", timeout_s=1.0)
     assert account.requests.total() - before <= 4
-
-
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
-    async with open_backend(tmp_path, SERVICE) as embedded:
-        yield embedded.bus
-
-
-async def replica(stack: AsyncExitStack, connection: CosmosConnection, bus: Bus) -> Relay:
-    """Return a relay as another machine has it: nothing of it is shared but the account and the bus."""
-    database = await stack.enter_async_context(open_provisioned(connection))
-    views = CosmosViews(database.container(views_of(SERVICE)))
-    store = CosmosEventStore(database.container(events_of(SERVICE)))
-    leases = CosmosLeases(views, good_for_s=1.0)
-    return Relay(store, bus, views, leases, topic=SERVICE, translate=lambda event: [OutgoingMessage(envelope=event)])
 
 
 async def take(bus: Bus, count: int) -> list[Envelope]:

@@ -21,6 +21,8 @@ from zekt_common.envelope import Envelope, decode_page
 from zekt_common.ports.event_store import FeedPage
 
 LOOK_EVERY_S: Final = 0.25
+PASSED_OVER: Final = 1000
+"""Events to take at once while those before a moment are passed over."""
 _RANGES: Final = "ranges"
 _OWN_STREAM: Final = "~feeds"
 """No event's stream is called so: their names begin with a letter or digit."""
@@ -46,6 +48,10 @@ class _Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def through(self) -> int:
         return min(part.through for part in self.parts)
+
+    def settled(self) -> "_Cursor":
+        """Return the same place, and skip nothing any more once nothing older can come."""
+        return _Cursor(self.parts) if self.through >= self.since else self
 
 
 _FOREIGN: Final = "this is no cursor of this store"
@@ -78,15 +84,17 @@ class CosmosChangeFeed:
         """
         woken = self._woken
         at = await self._started(feed, cursor)
-        ended = 0
+        passed_over, ended = at.since, 0
         while ended < len(at.parts):
             at, events = await self._next(at, limit)
             if events:
-                at = _Cursor(at.parts) if at.through >= at.since else at  # nothing older can come any more
+                at = at.settled()
                 return FeedPage(events, _encode(at), from_micros(at.through))
             ended += 1
-        self._ends[feed] = _End(cursor, at, woken)
-        return FeedPage([], cursor)
+        at = at.settled()
+        kept = _encode(at) if passed_over else cursor  # else all that was passed over would be read again
+        self._ends[feed] = _End(frozenset((cursor, kept)), at, woken)
+        return FeedPage([], kept)
 
     def cursor_at(self, feed: str, moment: datetime) -> str:
         """Return the cursor that passes over what was stamped before `moment`."""
@@ -98,7 +106,7 @@ class CosmosChangeFeed:
         deadline = time.monotonic() + timeout_s
         while True:
             seen = self._ends.get(feed)
-            if seen is None or seen.cursor != cursor or seen.woken.is_set() or seen.is_old():
+            if seen is None or cursor not in seen.cursors or seen.woken.is_set() or seen.is_old():
                 if (await self.page(feed, cursor, 1)).events:
                     return True
                 seen = self._ends[feed]
@@ -115,11 +123,16 @@ class CosmosChangeFeed:
     async def _next(self, at: _Cursor, limit: int) -> tuple[_Cursor, list[Envelope]]:
         """Read on in the first part, until it gives events that are wanted or ends, and put it last."""
         first, *others = await self._begun(at.parts)
+        size = max(limit, PASSED_OVER) if at.since else limit
         while True:
-            first, items, events = await self._read(first, limit)
+            after, items, events = await self._read(first, size)
             wanted = [event for event in events if to_micros(event.time) >= at.since]
-            if wanted or not items:
-                return _Cursor((*others, first), at.since), wanted
+            if len(wanted) > limit and (as_far := events.index(wanted[limit - 1]) + 1) < size:
+                size = as_far  # more than was asked for: read again, just as far
+            elif wanted or not items:
+                return _Cursor((*others, after), at.since), wanted
+            else:
+                first = after
 
     async def _read(self, part: _Part, limit: int) -> tuple[_Part, Sequence[Item], list[Envelope]]:
         horizon = self._times.horizon()
@@ -144,7 +157,7 @@ class CosmosChangeFeed:
         except msgspec.MsgspecError as error:
             raise ValueError(_FOREIGN) from error
         end = self._ends.get(feed)
-        if end is not None and end.cursor == cursor:
+        if end is not None and cursor in end.cursors:
             return end.at
         whole = (await self._all_ranges())[int(feed)]
         return at if at.parts else _Cursor((_Part(whole, "", at.since),), at.since)
@@ -168,10 +181,10 @@ class CosmosChangeFeed:
 
 
 class _End:
-    """Nothing came after this cursor up to `at`, which goes on from there; `woken` is set by the next own append."""
+    """Nothing came after these cursors up to `at`, which goes on from there; `woken` is set by the next own append."""
 
-    def __init__(self, cursor: str, at: _Cursor, woken: asyncio.Event) -> None:
-        self.cursor, self.at, self.woken = cursor, at, woken
+    def __init__(self, cursors: frozenset[str], at: _Cursor, woken: asyncio.Event) -> None:
+        self.cursors, self.at, self.woken = cursors, at, woken
         self._seen_at = time.monotonic()
 
     def looks_again_in_s(self) -> float:

@@ -125,7 +125,7 @@ class Projector:
             if len(page.events) < PAGE:
                 await self._gather()
         else:
-            self._note_end(tail)
+            self._note_end(tail, page.cursor)
             await self._store.wait(tail.feed, tail.at.cursor, timeout_s=KEEP_EVERY_S)
         await self._keep(tail)
 
@@ -179,8 +179,10 @@ class Projector:
             self._projected_lately = _Lately()
         self._tell_progress()
 
-    def _note_end(self, tail: "_Tail") -> None:
+    def _note_end(self, tail: "_Tail", cursor: str) -> None:
         tail.ended = True
+        if cursor != tail.at.cursor:
+            tail.at, tail.dirty = Checkpoint(cursor, tail.at.through), True
         if all(other.ended for other in self._tails.values()):
             self.caught_up.set()
 

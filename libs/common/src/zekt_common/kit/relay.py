@@ -129,7 +129,7 @@ class Relay:
         """Publish the next page of the feed and return how many events were on it."""
         page = await self._store.read_feed(tail.feed, tail.at.cursor, PAGE)
         if not page.events:
-            tail.reach_end()
+            tail.reach_end(page.cursor)
             return 0
         tail.waiting_since = page.events[0].time
         told = [(message, event.time) for event in page.events for message in self._translate(event)]
@@ -278,11 +278,11 @@ class _Tail:
         self.at = Checkpoint(page.cursor, self.through, self.at.rewind)
         self.dirty = True
 
-    def reach_end(self) -> None:
+    def reach_end(self, cursor: str) -> None:
         """Nothing is left to publish: if there was a rewind, every event up to its `until` has gone out again."""
         self.waiting_since = None
-        if self.at.rewind is not None:
-            self.at = msgspec.structs.replace(self.at, rewind=None)
+        if self.at.rewind is not None or self.at.cursor != cursor:
+            self.at = msgspec.structs.replace(self.at, cursor=cursor, rewind=None)
             self.dirty = True
 
     def messages(self, message: OutgoingMessage, time: datetime) -> list[OutgoingMessage]:

@@ -48,6 +48,7 @@ class EventStore(Protocol):
     async def read_feed(self, feed: str, /, cursor: str = "", limit: int = 1000) -> FeedPage:
         """Return up to `limit` events after `cursor` ("" is the beginning); an empty page keeps the cursor.
 
+        After one of `cursor_at` an empty page may give another: it need not pass over the same events again.
         An engine may add to the page the rest of an append whose first events fit.
         A stream's events come in version order, and never before an event committed earlier to the same stream.
         """
