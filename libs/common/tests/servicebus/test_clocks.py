@@ -17,22 +17,27 @@ Make = Callable[..., OutgoingMessage]
 
 @pytest.mark.parametrize("hours", [1, -1])
 async def test_messages_are_received_and_settled_by_a_machine_whose_clock_is_off_which_is_told_once(
-    sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make, hours: int
+    sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     def off() -> datetime:
         return datetime.now(UTC) + timedelta(hours=hours)
 
-    await bus.publish("router", [message(f"run/{n}") for n in range(2)])
+    monkeypatch.setattr("azure.servicebus._common.message.utc_now", off)
+    await bus.publish("router", [message(f"run/{n}") for n in range(4)])
     async with open_servicebus_bus(connection_to(sandbox), clock=off) as other:
         receiver = other.subscribe("router", "dispatcher")
         with capture_logs() as logs:
-            for _ in range(2):
-                (received,) = await receiver.receive(1, timeout_s=10)
-                assert abs((received.locked_until - off()).total_seconds() - 10) < 5
-                assert await receiver.renew(received) > off()
-                await receiver.complete(received)
+            completed, renewed, retried, buried = [(await receiver.receive(1, timeout_s=10))[0] for _ in range(4)]
+            assert abs((renewed.locked_until - off()).total_seconds() - 10) < 5
+            assert await receiver.renew(renewed) > off()
+            await receiver.complete(completed)
+            await receiver.complete(renewed)
+            await receiver.retry(retried, after_s=0)
+            await receiver.dead_letter(buried, "broken")
+            (again,) = await receiver.receive(1, timeout_s=10)
+            await receiver.release([again])
     counts = sandbox.counts("router", "dispatcher")
-    assert (counts.active, counts.locked, counts.dead_lettered) == (0, 0, 0)
+    assert (counts.active, counts.locked, counts.dead_lettered) == (1, 0, 1)
     (warned,) = [log for log in logs if log["event"] == "servicebus_clock_differs"]
     assert warned["ours_is_ahead_by_s"] == pytest.approx(hours * 3600, abs=5)
 

@@ -12,7 +12,7 @@ from azure.servicebus.aio import ServiceBusReceiver
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_handler import KeptHandler
 from zekt_common.adapters.servicebus_messages import dead_letter
-from zekt_common.adapters.servicebus_unpublished import release, withdraw
+from zekt_common.adapters.servicebus_unpublished import release, unexpiring, withdraw
 from zekt_common.clock import Clock
 from zekt_common.contracts.topology import Subscription
 from zekt_common.ports.bus import DeadLetter
@@ -114,6 +114,7 @@ async def _delete(receiver: ServiceBusReceiver, wanted: set[int]) -> int:
     old = [message for message in came if message.sequence_number in wanted]
     young = [message for message in came if message.sequence_number not in wanted]
     await asyncio.gather(
-        *(receiver.complete_message(message) for message in old), *(release(receiver, message) for message in young)
+        *(receiver.complete_message(unexpiring(message)) for message in old),
+        *(release(receiver, message) for message in young),
     )
     return len(old)

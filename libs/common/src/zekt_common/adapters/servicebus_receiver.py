@@ -14,7 +14,7 @@ from zekt_common.adapters.servicebus_clocks import ClockComparison
 from zekt_common.adapters.servicebus_link import SubscriptionLink
 from zekt_common.adapters.servicebus_messages import MAX_REASON, received, retry_copy
 from zekt_common.adapters.servicebus_sender import TopicSender
-from zekt_common.adapters.servicebus_unpublished import release
+from zekt_common.adapters.servicebus_unpublished import release, unexpiring
 from zekt_common.clock import Clock
 from zekt_common.contracts.topology import Subscription
 from zekt_common.errors import LockLost
@@ -102,7 +102,7 @@ class SubscriptionReceiver:
     async def _settle(self, message: ReceivedMessage, act: Act) -> None:
         held = self._taken(message)
         try:
-            await self._link.perform(lambda receiver: act(receiver, held), about=message.lock)
+            await self._link.perform(lambda receiver: act(receiver, unexpiring(held)), about=message.lock)
         except LockLost:
             self._held.pop(message.lock, None)
             raise
