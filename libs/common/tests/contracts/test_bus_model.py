@@ -104,6 +104,7 @@ class Machine:
         """Whatever is left comes once every lock has ended and every retry is due, and nothing else does."""
         counted = [each for each in self.messages if self.counts_scheduled or each.due <= self.now]
         assert await self.receiver.backlog() == len(counted)
+        assert await self.receiver.is_empty() == (not self.messages)
         dead = await self.bus.dead_letters("ingress", "router", limit=1000)
         assert [letter.message_id for letter in dead] == self.dead
         await self.advance(1000, 0)

@@ -221,6 +221,24 @@ async def test_unsettled_subjects_are_those_still_waiting_locked_or_scheduled(
     assert await receiver.backlog() == (3 if counts_scheduled else 2)
 
 
+async def test_a_subscription_is_empty_while_nothing_is_waiting_locked_or_scheduled_for_it(
+    backend: Backend, envelope: MakeEnvelope, clock: Any
+) -> None:
+    receiver = dispatcher(backend)
+    assert await receiver.is_empty()
+    await backend.bus.publish("router", [OutgoingMessage(envelope=envelope("run/1"), to="dispatcher")])
+    assert not await receiver.is_empty()
+    (message,) = await take(receiver, 1)
+    assert not await receiver.is_empty()
+    await receiver.retry(message, after_s=60)
+    assert not await receiver.is_empty()
+    assert await ingress(backend).is_empty(), "it is scheduled for another one"
+    clock.advance(61)
+    (again,) = await take(receiver, 1)
+    await receiver.complete(again)
+    assert await receiver.is_empty()
+
+
 async def test_a_cancelled_receive_leaves_the_messages_free(backend: Backend, envelope: MakeEnvelope) -> None:
     await backend.bus.publish("router", [OutgoingMessage(envelope=envelope("run/1"))])
     receiver = dispatcher(backend)

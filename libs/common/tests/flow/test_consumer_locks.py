@@ -20,7 +20,7 @@ from zekt_common.adapters.embedded import Backend, open_backend
 from zekt_common.contracts.topology import Subscription
 from zekt_common.envelope import Envelope
 from zekt_common.kit.consumer import Complete, Consumer, Retry, Settlement
-from zekt_common.ports import Bus, ReceivedMessage
+from zekt_common.ports import Bus, ReceivedMessage, Receiver
 
 
 class ManualClock:
@@ -112,3 +112,26 @@ async def test_a_message_that_waits_for_its_retry_does_not_keep_us_from_catching
     async with asyncio.timeout(5):
         await consuming.caught_up.wait()
     assert consuming.outcomes["retried"] == 1
+
+
+async def test_what_is_to_be_retried_before_long_is_waited_for_however_much_others_hold(
+    short_locks: Bus, start: Start
+) -> None:
+    await short_locks.publish("ingress", [message(0)])
+    rival = short_locks.subscribe("ingress", "router")
+    (held,) = await rival.receive(1, timeout_s=0)
+    start(_hold(rival, held))
+    await short_locks.publish("ingress", [message(1)])
+    inbox = Inbox(*[Retry(LOCK_S * 0.9)] * 5)
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: inbox.handle}, terms=terms)
+    start(consuming.run())
+    async with asyncio.timeout(10):
+        await consuming.caught_up.wait()
+    assert consuming.outcomes == {"retried": 5, "completed": 1}
+
+
+async def _hold(rival: Receiver, held: ReceivedMessage) -> None:
+    while True:
+        await asyncio.sleep(LOCK_S / 4)
+        await rival.renew(held)

@@ -38,6 +38,47 @@ async def test_poison_ends_in_the_dead_letters_after_its_attempts_and_blocks_nob
     assert sandbox.counts("router", "dispatcher").active == 0
 
 
+async def test_a_consumer_has_not_caught_up_while_a_message_waits_for_its_retry(
+    bus: ServiceBusBus, message: Make
+) -> None:
+    """As after two changes of one document have raced: the retry may carry the newer one."""
+    answers: list[Settlement] = [Retry(2), Complete()]
+
+    async def handle(_: Noted, __: Envelope) -> Settlement:
+        return answers.pop(0)
+
+    await bus.publish("router", [message("run/1")])
+    consumer = Consumer(bus, "router", "dispatcher", {Noted: handle}, terms=TERMS)
+    running = asyncio.create_task(consumer.run())
+    async with asyncio.timeout(20):
+        await consumer.caught_up.wait()
+    assert answers == []
+    await consumer.drain()
+    await running
+
+
+async def test_a_consumer_that_starts_has_not_caught_up_before_the_retries_of_the_one_before_it(
+    bus: ServiceBusBus, message: Make
+) -> None:
+    handled: list[str] = []
+
+    async def handle(_: Noted, envelope: Envelope) -> Settlement:
+        handled.append(envelope.stream)
+        return Complete()
+
+    await bus.publish("router", [message("run/1")])
+    before = bus.subscribe("router", "dispatcher")
+    (failed,) = await before.receive(1, timeout_s=10)
+    await before.retry(failed, after_s=2)
+    consumer = Consumer(bus, "router", "dispatcher", {Noted: handle}, terms=TERMS)
+    running = asyncio.create_task(consumer.run())
+    async with asyncio.timeout(20):
+        await consumer.caught_up.wait()
+    assert handled == ["run/1"]
+    await consumer.drain()
+    await running
+
+
 async def test_an_outage_in_the_middle_delays_messages_and_loses_none(
     sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make
 ) -> None:

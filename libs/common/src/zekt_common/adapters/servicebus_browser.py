@@ -39,6 +39,13 @@ class SubscriptionBrowser:
         finally:
             self._asked.pop(answer, None)
 
+    async def is_empty(self) -> bool:
+        """Return whether there is no message at all, looking no further than the first."""
+        async for page in self._pages():
+            if page:
+                return False
+        return True
+
     async def backlog(self) -> int:
         """Count what is in the subscription, up to `COUNTED`: each counted one travels here.
 

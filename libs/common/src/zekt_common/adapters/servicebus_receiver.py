@@ -91,6 +91,10 @@ class SubscriptionReceiver:
         """Peek for the subjects in the subscription and among what is scheduled in the topic."""
         return await self._browser.unsettled(subjects)
 
+    async def is_empty(self) -> bool:
+        """Peek into the subscription, and if nothing is there among what is scheduled in the topic."""
+        return await self._browser.is_empty()
+
     async def backlog(self) -> int:
         """Count by peeking, up to a thousand."""
         return await self._browser.backlog()

@@ -192,6 +192,10 @@ class SqliteReceiver:
         ((found,),) = self._database.query(_UNSETTLED, (json.dumps(list(subjects)), self._key))
         return _strings.decode(found)
 
+    async def is_empty(self) -> bool:
+        """Look for any row of this subscription."""
+        return not self._database.query("SELECT 1 FROM messages WHERE subscription = ? LIMIT 1", (self._key,))
+
     async def backlog(self) -> int:
         """Count this subscription's rows."""
         ((count,),) = self._database.query("SELECT count(*) FROM messages WHERE subscription = ?", (self._key,))

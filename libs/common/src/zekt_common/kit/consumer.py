@@ -18,6 +18,7 @@ from zekt_common.contracts import topology
 from zekt_common.envelope import Event
 from zekt_common.errors import LockLost, UnknownSubscription
 from zekt_common.kit.backlog_count import BacklogCount
+from zekt_common.kit.catching_up import CatchingUp
 from zekt_common.kit.handling import Handling
 from zekt_common.kit.lock_keeper import LockKeeper
 from zekt_common.kit.settlement import Complete, DeadLetter, Handler, Release, Retry, Settlement
@@ -38,8 +39,8 @@ class Consumer:
     """One subscription's loop. Handlers must recognise repeats themselves, by the envelope's id.
 
     Each runs in a span, whose context is the `traceparent` of the envelope it gets: what it stores is traced below it.
-    `caught_up` is set once everything that was in the subscription before has been handled, at the latest when the
-    locks of a process that died have expired and those messages have come again.
+    `caught_up` is set once everything that was in the subscription before, or scheduled for it, has been handled, at
+    the latest when the locks of a process that died have expired and those messages have come again.
     `outcomes` counts messages: completed, retried, dead_lettered, released, lost (the lock), unsettled (an error).
     """
 
@@ -66,10 +67,9 @@ class Consumer:
         self._draining = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
-        self._began = time.monotonic()
-        self._last_awaited: set[asyncio.Task[None]] | None = None
         self._backlog = BacklogCount(self._receiver, self._terms)
-        self.caught_up = asyncio.Event()
+        self._catching_up = CatchingUp(self._receiver, self._terms)
+        self.caught_up = self._catching_up.done
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -90,16 +90,16 @@ class Consumer:
     async def run(self) -> None:
         """Handle messages until drained or cancelled; whatever fails is logged and tried again."""
         self._stopped.clear()
-        self._began = time.monotonic()
         DEAD_LETTERS.add(0, **self._measured)  # so that the first one is an increase, which alerts are about
-        counting = asyncio.create_task(self._backlog.run())
+        beside = [asyncio.create_task(each.run()) for each in (self._backlog, self._catching_up)]
         try:
             await supervise(f"consumer/{self._terms.topic}/{self._terms.name}", self._receive_all)
         except asyncio.CancelledError:
             await finish(list(self._running), within_s=0)  # each gives its message back
             raise
         finally:
-            counting.cancel()
+            for each in beside:
+                each.cancel()
             self._stopped.set()
 
     async def drain(self, *, within_s: float = DRAIN_S) -> None:
@@ -121,7 +121,7 @@ class Consumer:
             elif messages:
                 self._start(messages)
             else:
-                await self._note_empty()
+                self._catching_up.note_nothing_came(self._running)
 
     async def _wait_for_room(self) -> int:
         """Return how many more messages may be taken up; none while draining."""
@@ -139,23 +139,7 @@ class Consumer:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._room.set()
-        if self._last_awaited is not None:
-            self._last_awaited.discard(task)
-            self._note_caught_up()
-
-    async def _note_empty(self) -> None:
-        """Nothing waits; we have caught up unless a process that died holds locks on what we have not seen."""
-        if self.caught_up.is_set():
-            return
-        if not self._running and await self._receiver.backlog() == 0:
-            self.caught_up.set()
-        elif self._last_awaited is None and time.monotonic() - self._began > self._terms.lock_s:
-            self._last_awaited = set(self._running)  # such locks have expired: it is among these, or done
-            self._note_caught_up()
-
-    def _note_caught_up(self) -> None:
-        if not self._last_awaited:
-            self.caught_up.set()
+        self._catching_up.note_ended(task)
 
     async def _process(self, message: ReceivedMessage) -> None:
         """Handle and settle one message; never raises, except when cancelled, and then gives the message back."""
@@ -185,6 +169,7 @@ class Consumer:
                 return "completed"
             case Retry(after_s):
                 await self._receiver.retry(message, after_s=after_s)
+                self._catching_up.note_retry(after_s)
                 return "retried"
             case DeadLetter(reason):
                 await self._dead_letter(message, reason)

@@ -91,6 +91,10 @@ class Receiver(Protocol):
         """Return those of `subjects` with a message that is waiting, locked or scheduled in this subscription."""
         ...
 
+    async def is_empty(self) -> bool:
+        """Return whether no message is waiting, locked or scheduled in this subscription."""
+        ...
+
     async def backlog(self) -> int:
         """Return how many messages are waiting or locked; an engine may stop at 1,000, and may add the scheduled."""
         ...
