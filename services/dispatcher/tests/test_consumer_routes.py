@@ -1,7 +1,11 @@
+import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from services.dispatcher.tests.harness import Running, damage_payloads
+from zekt_common.kit.projector import Projector
 from zekt_dispatcher.consumer_http import PAGE
 
 
@@ -150,3 +154,31 @@ async def test_a_payload_that_is_damaged_is_fetched_by_nobody(dispatcher: Runnin
     token, _ = await dispatcher.consumer_token()
     status, answer = await dispatcher.call("GET", f"/api/payloads/{reference.sha256}", token=token)
     assert (status, answer["error"]) == (404, "payload_not_found")
+
+
+async def test_while_the_views_lag_what_they_show_is_served_and_nothing_is_denied(
+    dispatcher: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lagging(_: Projector) -> None:
+        await asyncio.Event().wait()
+
+    content = json.dumps({"text": "x" * 100_000}).encode()
+    reference = await dispatcher.backend.payloads.put(10, content)
+    delivery = await dispatcher.ask(payload=None, payload_ref=reference, size_bytes=len(content))
+    await dispatcher.until(delivery, "dispatched")
+    await dispatcher.projected()
+    monkeypatch.setattr(Projector, "wait_for_stored", lagging)
+    monkeypatch.setattr("zekt_dispatcher.consumer_http.CATCH_UP_S", 0.01)
+    confirm = "/api/event-delivery/confirm"
+    token, _ = await dispatcher.consumer_token()
+    other, _ = await dispatcher.consumer_token()
+    assert (await dispatcher.raw("GET", f"/api/payloads/{reference.sha256}", token=token))[:2] == (200, content)
+    assert (await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=token))[0] == 200
+    for unsure in (
+        await dispatcher.call("POST", confirm, {"correlationId": "4711"}, token=other),
+        await dispatcher.call("POST", confirm, {"correlationId": "4712"}, token=token),
+        await dispatcher.call("GET", f"/api/payloads/{'0' * 64}", token=token),
+    ):
+        assert (unsure[0], unsure[1]["error"]) == (503, "starting")
+    named = {"correlationId": "4711", "deliveryId": "unknown"}
+    assert (await dispatcher.call("POST", confirm, named, token=token))[0] == 404

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
@@ -8,8 +9,8 @@ import pytest
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent
-from zekt_common.kit.projector import Projector
-from zekt_common.ports import FeedPage, Put, Remove
+from zekt_common.kit.projector import PAGE, PAGES_AHEAD, Projector
+from zekt_common.ports import Document, FeedPage, Put, Remove
 
 Start = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
@@ -51,35 +52,61 @@ async def test_a_writer_can_wait_for_its_own_write(backend: Backend, start: Star
     for n in range(20):
         stored = await store(backend, [n])
         async with asyncio.timeout(5):
-            await (projecting.wait_for_events(stored) if n % 2 else projecting.wait_for(stored[-1].time))
+            await (projecting.wait_for_events(stored) if n % 2 else projecting.wait_for_stored())
         assert await documents(backend, "notes") == {"notes/1": b"%d" % n}
 
 
 class NeverDone:
-    """A store under a load that never ends, whose stamps may run backwards: nothing is ever said to be the last."""
+    """Store and views under a load that never ends: whenever something is projected, something else is stored.
+
+    Nothing is ever said to be the last, since stamps may run backwards.
+    """
 
     def __init__(self, backend: Backend) -> None:
-        self._store = backend.store
+        self._backend = backend
+        self._loads = itertools.count()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        return getattr(self._backend.store, name)
 
     async def read_feed(self, feed: str, /, cursor: str = "", limit: int = 1000) -> FeedPage:
-        page = await self._store.read_feed(feed, "" if limit == 1 else cursor, limit)
+        page = await self._backend.store.read_feed(feed, cursor, limit)
         return FeedPage(page.events, page.cursor)
 
+    async def get(self, partition: str, id_: str, /) -> Document | None:
+        return await self._backend.views.get(partition, id_)
 
-async def test_a_writer_that_waits_for_its_own_events_waits_for_no_others(backend: Backend, start: Start) -> None:
+    async def write(self, changes: Sequence[Put | Remove], /, *, durable: bool = True) -> list[str]:
+        await store(self._backend, [0], f"load/{next(self._loads)}")
+        return await self._backend.views.write(changes, durable=durable)
+
+
+async def test_who_waits_for_some_events_or_for_all_that_is_stored_waits_for_no_later_ones(
+    backend: Backend, start: Start
+) -> None:
     busy: Any = NeverDone(backend)
-    projecting = Projector(busy, backend.views, name="notes", project=fold)
+    projecting = Projector(busy, busy, name="notes", project=fold)
     start(projecting.run())
-    for n in range(5):
+    for n in range(6):
         stored = [*await store(backend, [n, n]), *await store(backend, [n], f"notes/{n + 2}")]
         for _ in range(2):  # the second finds them projected already
             async with asyncio.timeout(5):
-                await projecting.wait_for_events(stored)
+                await (projecting.wait_for_events(stored) if n % 2 else projecting.wait_for_stored())
         notes = await documents(backend, "notes")
         assert (notes["notes/1"], notes[f"notes/{n + 2}"]) == (b"%d" % n, b"%d" % n)
+
+
+async def test_all_that_is_stored_may_be_more_than_is_looked_at_in_one_go(backend: Backend, start: Start) -> None:
+    count = PAGE * PAGES_AHEAD + 1
+    for number in range(0, count, 50):
+        await store(backend, range(number, min(number + 50, count)), f"notes/{number}")
+    projecting = projector(backend)
+    waiting = asyncio.create_task(projecting.wait_for_stored())
+    await asyncio.sleep(0)
+    start(projecting.run())
+    async with asyncio.timeout(20):
+        await waiting
+    assert len(await documents(backend, "log")) == count
 
 
 async def test_waiting_for_no_event_ends_at_once(backend: Backend) -> None:
@@ -121,13 +148,13 @@ async def test_caught_up_comes_after_the_whole_history_not_after_the_first_page(
 
 async def test_a_restarted_projector_goes_on_where_it_was(backend: Backend, start: Start) -> None:
     first, second = projector(backend), projector(backend)
-    stored = await store(backend, range(5))
+    await store(backend, range(5))
     running = start(first.run())
-    await first.wait_for(stored[-1].time)
+    await first.wait_for_stored()
     running.cancel()
     await asyncio.wait([running])
     start(second.run())
-    await second.wait_for((await store(backend, [5]))[-1].time)
+    await second.wait_for_events(await store(backend, [5]))
     assert (first.projected, second.projected) == (5, 1)
 
 
@@ -136,10 +163,10 @@ async def test_two_projectors_at_once_are_as_good_as_one(backend: Backend, start
     for projecting in both:
         start(projecting.run())
     for n in range(40):
-        stored = await store(backend, range(n, n + 3))
+        await store(backend, range(n, n + 3))
     for projecting in both:
         async with asyncio.timeout(10):
-            await projecting.wait_for(stored[-1].time)
+            await projecting.wait_for_stored()
     assert await documents(backend, "notes") == {"notes/1": b"41"}
     assert len(await documents(backend, "log")) == 120
 
@@ -147,8 +174,8 @@ async def test_two_projectors_at_once_are_as_good_as_one(backend: Backend, start
 async def test_a_rebuild_brings_back_what_was_lost_and_drops_what_no_event_made(backend: Backend, start: Start) -> None:
     projecting = projector(backend)
     start(projecting.run())
-    stored = await store(backend, [1, 2, 3])
-    await projecting.wait_for(stored[-1].time)
+    await store(backend, [1, 2, 3])
+    await projecting.wait_for_stored()
     await backend.views.write([Remove(partition="notes", id="notes/1"), Put(partition="notes", id="stray", body=b"0")])
     await projecting.rebuild(["notes"])
     async with asyncio.timeout(5):

@@ -1,7 +1,6 @@
 """Consumers' routes, for their workflows' OIDC tokens: fetch a payload, confirm a delivery, complete it."""
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
 from email.utils import format_datetime
@@ -78,20 +77,15 @@ class ConsumerRoutes:
     async def get_payload(self, request: web.Request) -> web.StreamResponse:
         """The payload's bytes, for a target of a delivery that refers to it; to others it does not exist."""
         claims = await self._desk().verifier.admit(request)
-        sha256 = request.match_info["sha256"]
-        async for grant in self._grants(claims.repository_id, sha256):
-            etag = f'"{sha256}"'
-            headers = {
-                "ETag": etag,
-                "Cache-Control": "private",
-                "Expires": format_datetime(grant.expires_at, usegmt=True),
-            }
-            content = await self._content(grant.account_id, sha256)
-            if content is not None and request.headers.get("If-None-Match") == etag:
-                return web.Response(status=304, headers=headers)
-            if content is not None:
-                return web.Response(body=content, content_type="application/json", headers=headers)
-        raise self._missing("payload_not_found", "No delivery to this repository refers to such a payload any more.")
+        complete = True
+        found = await self._payload(request, claims.repository_id)
+        if found is None:
+            complete = await self._catch_up()
+            found = await self._payload(request, claims.repository_id)
+        if found is None:
+            detail = "No delivery to this repository refers to such a payload any more."
+            raise _for_certain(Refusal(404, "payload_not_found", detail), complete=complete)
+        return found
 
     async def post_confirm(self, request: web.Request) -> web.Response:
         """The consumer's run has begun."""
@@ -110,26 +104,39 @@ class ConsumerRoutes:
         )
         return await self._answer(entry, command)
 
-    async def _grants(self, repository_id: int, sha256: str) -> AsyncIterator[PayloadGrant]:
-        """Yield the grants that the views show, and where those are not enough, all once they have caught up."""
-        if not _SHA256.fullmatch(sha256):
-            return
+    async def _payload(self, request: web.Request, repository_id: int) -> web.Response | None:
+        """Return the payload by the first grant that the views show whose content is still there."""
+        sha256 = request.match_info["sha256"]
+        etag = f'"{sha256}"'
         for grant in await self._shown_grants(repository_id, sha256):
-            yield grant
-        await self._catch_up()
-        for grant in await self._shown_grants(repository_id, sha256):
-            yield grant
+            content = await self._content(grant.account_id, sha256)
+            if content is None:
+                continue
+            expires = format_datetime(grant.expires_at, usegmt=True)
+            headers = {"ETag": etag, "Cache-Control": "private", "Expires": expires}
+            if request.headers.get("If-None-Match") == etag:
+                return web.Response(status=304, headers=headers)
+            return web.Response(body=content, content_type="application/json", headers=headers)
+        return None
 
     async def _shown_grants(self, repository_id: int, sha256: str) -> list[PayloadGrant]:
+        if not _SHA256.fullmatch(sha256):
+            return []
         documents = await self._desk().views.listing(by_payload(repository_id), after=f"{sha256}:", limit=10)
         own = [document for document in documents if document.id.startswith(f"{sha256}:")]
         return [msgspec.json.decode(document.body, type=PayloadGrant) for document in own]
 
-    async def _catch_up(self) -> None:
-        """Let the views show what was stored before this call: a consumer may be quicker than they are."""
-        with contextlib.suppress(TimeoutError):
+    async def _catch_up(self) -> bool:
+        """Let the views show what was stored before this call: a consumer may be quicker than they are.
+
+        Returns whether they do, which may take longer than a caller can be kept waiting.
+        """
+        try:
             async with asyncio.timeout(CATCH_UP_S):
-                await self._desk().projector.wait_for(utc_now())
+                await self._desk().projector.wait_for_stored()
+        except TimeoutError:
+            return False
+        return True
 
     async def _content(self, account_id: int, sha256: str) -> bytes | None:
         try:
@@ -142,20 +149,18 @@ class ConsumerRoutes:
 
         Raises:
             Refusal: 404, no delivery of the run that the body names went to the caller's repository; 409, another run
-                speaks for each of them, or it cannot have reached one.
+                speaks for each of them, or it cannot have reached one; 503, there may be one that the views do not
+                show yet.
         """
+        complete = body.delivery_id is not None or await self._catch_up()
         latest = free = None
         async for latest in self._candidates(claims, body):
             if latest.state.consumer_run_id == claims.run_id:
                 return latest
             if free is None and latest.state.consumer_run_id is None and latest.state.may_have_arrived:
                 free = latest
-        if latest is None:
-            detail = "No delivery with this correlationId went to the repository that the token is of."
-            raise self._missing("delivery_not_found", detail)
         if free is None:
-            detail = "The delivery has not been dispatched, or another run speaks for it."
-            raise Refusal(409, "not_dispatched", detail)
+            raise _for_certain(_unknown() if latest is None else _undispatched(), complete=complete)
         return free
 
     async def _candidates(self, claims: ActionsClaims, body: Confirmation) -> AsyncIterator[Entry]:
@@ -169,7 +174,6 @@ class ConsumerRoutes:
         if body.delivery_id:
             yield body.delivery_id
             return
-        await self._catch_up()
         partition, after = by_target(claims.repository_id, str(body.correlation_id)), ""
         while documents := await self._desk().views.listing(partition, after=after, limit=PAGE):
             for document in documents:
@@ -184,17 +188,26 @@ class ConsumerRoutes:
             {"success": True, "deliveryId": order.delivery_id if order else None, "status": entry.state.status.value}
         )
 
-    def _missing(self, error: str, detail: str) -> Refusal:
-        """Return 404, or 503 as long as the views do not show everything yet."""
-        if self._desk().projector.caught_up.is_set():
-            return Refusal(404, error, detail)
-        return Refusal(
-            503, "starting", "The service is still reading. Try again shortly.", headers={"Retry-After": "2"}
-        )
-
 
 def _route(method: str, path: str, handler: Handler) -> Route:
     return Route(method=method, path=path, handler=handler, requires=ActionsToken(), max_body_bytes=MAX_BODY_BYTES)
+
+
+def _unknown() -> Refusal:
+    detail = "No delivery with this correlationId went to the repository that the token is of."
+    return Refusal(404, "delivery_not_found", detail)
+
+
+def _undispatched() -> Refusal:
+    return Refusal(409, "not_dispatched", "The delivery has not been dispatched, or another run speaks for it.")
+
+
+def _for_certain(refusal: Refusal, *, complete: bool) -> Refusal:
+    """Return the refusal if the views showed everything, else 503: what it says may yet turn out otherwise."""
+    if complete:
+        return refusal
+    detail = "The service is still reading what was stored. Try again shortly."
+    return Refusal(503, "starting", detail, headers={"Retry-After": "2"})
 
 
 def _concerns(entry: Entry, claims: ActionsClaims, body: Confirmation) -> bool:

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import structlog
 
@@ -26,6 +26,7 @@ PAGE = 500
 CATCH_UP_PAGE = 2000
 KEEP_EVERY_S = 1.0
 GATHER_S = 0.05
+PAGES_AHEAD = 4
 REMEMBERED_STREAMS = 10_000
 
 log = structlog.get_logger()
@@ -54,36 +55,59 @@ class Projector:
         """Project until cancelled; whatever fails is logged and tried again."""
         await supervise(f"projector/{self._name}", self._follow_all)
 
-    async def wait_for(self, moment: datetime) -> None:
-        """Return once everything stamped up to `moment` is in the views, whoever appended it.
-
-        Where stamps may run backwards a little, that is known only later, or when nothing is left to be projected.
-        """
-        await self._wait_for(moment, ())
+    async def wait_for_stored(self) -> None:
+        """Return once everything that is stored by now is in the views, whoever appended it."""
+        with self._hurried():
+            for feed in await self._store.feeds():
+                await self._wait_for_feed(feed)
 
     async def wait_for_events(self, events: Sequence[Envelope]) -> None:
         """Return once these events, just appended, are in the views: to read your own write, as soon as it is there."""
-        if events:
-            await self._wait_for(max(event.time for event in events), events)
+        with self._hurried():
+            for feed in await self._store.feeds():
+                await self._wait_for(feed, events)
 
-    async def _wait_for(self, moment: datetime, events: Sequence[Envelope]) -> None:
+    @contextlib.contextmanager
+    def _hurried(self) -> Iterator[None]:
         self._awaited += 1
         self._hurry.set()
         try:
-            for feed in await self._store.feeds():
-                await self._wait_for_feed(feed, moment, events)
+            yield
         finally:
             self._awaited -= 1
 
-    async def _wait_for_feed(self, feed: str, moment: datetime, events: Sequence[Envelope]) -> None:
+    async def _wait_for_feed(self, feed: str) -> None:
+        """Look for the end, and wait for the last event of each page before it: pages are projected in order."""
+        ended = False
+        while not ended:
+            pages = [page async for page in self._pages_ahead(feed)]
+            ended = not pages[-1].events
+            await self._wait_for(feed, [page.events[-1] for page in pages if page.events])
+
+    async def _wait_for(self, feed: str, events: Sequence[Envelope]) -> None:
         progress = self._progress
-        while not self._projected_lately.has(events) and not await self._is_through(feed, moment):
+        while not self._projected_lately.has(events) and await self._misses(feed, {event.id for event in events}):
             await progress.wait()
             progress = self._progress
 
-    async def _is_through(self, feed: str, moment: datetime) -> bool:
-        missing = await self._first_missing(feed)
-        return not missing.events or missing.through > moment
+    async def _misses(self, feed: str, ids: AbstractSet[str]) -> bool:
+        """Return whether one of these events is not in the views yet, or may not be."""
+        async for page in self._pages_ahead(feed):
+            if not page.events:
+                return False
+            if any(event.id in ids for event in page.events):
+                return True
+        return True
+
+    async def _pages_ahead(self, feed: str) -> AsyncIterator[FeedPage]:
+        """Yield pages of what is not in the views yet, at last an empty one unless there is a lot."""
+        cursor = (await self._place(feed)).cursor
+        for _ in range(PAGES_AHEAD):
+            page = await self._store.read_feed(feed, cursor, PAGE)
+            yield page
+            if not page.events:
+                return
+            cursor = page.cursor
 
     async def lag(self) -> float:
         """Return for how many seconds the oldest event not yet in the views has been waiting; 0 when none is."""
@@ -192,9 +216,11 @@ class Projector:
 
     async def _first_missing(self, feed: str) -> FeedPage:
         """Return the first event that is not in the views yet, and what was appended with it."""
+        return await self._store.read_feed(feed, (await self._place(feed)).cursor, 1)
+
+    async def _place(self, feed: str) -> Checkpoint:
         tail = self._tails.get(feed)
-        at = tail.at if tail else await self._document(feed).load()
-        return await self._store.read_feed(feed, at.cursor, 1)
+        return tail.at if tail else await self._document(feed).load()
 
     async def _reset(self, feed: str) -> bool:
         document = self._document(feed)
@@ -223,8 +249,8 @@ class _Lately:
             self._versions.popitem(last=False)
 
     def has(self, events: Sequence[Envelope]) -> bool:
-        """Return whether all of these are known to be projected; False of none."""
-        return bool(events) and all(self._versions.get(event.stream, 0) >= event.version for event in events)
+        """Return whether all of these are known to be projected."""
+        return all(self._versions.get(event.stream, 0) >= event.version for event in events)
 
 
 class _Tail:
