@@ -1,6 +1,6 @@
 """The relay's two ends: what it takes from Cosmos DB, and what it takes from there to Service Bus.
 
-In each round 3,000 events of about 900 bytes lie in the store. The store leg reads them in pages of 500, decoded, and
+In each round 3,000 events of about 900 bytes lie in the store. The store leg reads them in pages of 1,000, decoded, and
 saves a checkpoint after each, as a relay does while it is behind; the whole relay also publishes each as a message.
 """
 

@@ -2,7 +2,7 @@
 
 Both sides run in this process over the stand-in, a process of its own, in alternating rounds of one run; the medians
 are compared, and the CPU that this process spends per message beside them. Messages carry an envelope of about 900
-bytes and go to one subscription for each side, so that neither link sees the other's. Published are pages of 500,
+bytes and go to one subscription for each side, so that neither link sees the other's. Published are pages of 1,000,
 as a relay reads them: the SDK's own batches of encoded bodies with the same properties, against `Bus.publish` from
 envelopes, which it also encodes. Received are up to 100 at a time, their bodies read, and all completed together.
 """
@@ -30,10 +30,10 @@ from zekt_common.adapters.servicebus_bus import open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_common.envelope import Envelope, Event, NewEvent, encode, seal
+from zekt_common.kit.relay import PAGE
 from zekt_common.ports import Bus, OutgoingMessage, Receiver
 
 MESSAGES = 3000
-PAGE = 500
 TAKEN = 100
 ROUNDS = 5
 

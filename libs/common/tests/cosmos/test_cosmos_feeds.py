@@ -16,8 +16,10 @@ from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
 from zekt_common.adapters.cosmos_topology import events_of
 from zekt_common.envelope import Envelope, NewEvent, decode
+from zekt_common.kit.relay import PAGE
 from zekt_common.ports import Bus
 from zekt_sandbox.cosmos import CosmosSandbox
+from zekt_sandbox.cosmos.calls import Operation
 
 Note = Callable[..., NewEvent]
 
@@ -73,6 +75,20 @@ async def test_each_of_the_containers_ranges_is_a_feed(store: CosmosEventStore, 
     assert await store.feeds() == ["0", "1", "2"]
     await fill(store, note, 30)
     assert all([(await store.read_feed(feed)).events for feed in await store.feeds()])
+
+
+async def test_a_relay_takes_a_thousand_events_with_each_request(
+    store: CosmosEventStore, account: CosmosSandbox, note: Note
+) -> None:
+    await fill(store, note, 100, events=99)
+    taken: list[int] = []
+    page = await store.read_feed("0", "", PAGE)
+    while page.events:
+        taken.append(len(page.events))
+        page = await store.read_feed("0", page.cursor, PAGE)
+    assert len(taken) > 1
+    assert all(1000 <= count < 1099 for count in taken[:-1]), "an append stays together"
+    assert account.requests[Operation.CHANGE_FEED] == len(taken) + 1
 
 
 async def test_feeds_keep_their_names_when_a_partition_splits(

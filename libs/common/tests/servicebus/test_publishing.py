@@ -6,8 +6,10 @@ from azure.servicebus.aio import ServiceBusClient
 from libs.common.tests.servicebus.standin import connection_to, connections, until
 
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
+from zekt_common.adapters.servicebus_sender import GIVES_WAY_EVERY
 from zekt_common.envelope import encode
 from zekt_common.errors import BackendUnavailable, MessageTooLarge
+from zekt_common.kit.relay import PAGE
 from zekt_common.ports import OutgoingMessage
 from zekt_sandbox.servicebus import ServiceBusSandbox
 
@@ -37,6 +39,19 @@ async def test_what_exceeds_one_batch_goes_out_in_several_in_order(
     assert sandbox.counts("router", "dispatcher").active == 11
     received = await bus.subscribe("router", "dispatcher").receive(11, timeout_s=10)
     assert [each.message_id for each in received] == [each.envelope.id for each in published]
+
+
+async def test_others_get_their_turns_while_a_page_is_encoded(
+    sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make
+) -> None:
+    page = [message(f"run/{n}") for n in range(PAGE)]
+    publishing = asyncio.create_task(bus.publish("router", page))
+    turns = 0
+    while not sandbox.counts("router", "dispatcher").active:
+        await asyncio.sleep(0)
+        turns += 1
+    await publishing
+    assert turns >= 2 * (PAGE // GIVES_WAY_EVERY - 1), "once as messages are made, once as they are packed"
 
 
 async def test_a_batch_is_never_a_few_bytes_over_what_the_broker_takes(

@@ -16,7 +16,7 @@ from zekt_common.adapters.servicebus_dead_letters import DeadLetterQueue, DeadLe
 from zekt_common.adapters.servicebus_link import LOOK_S, SubscriptionLink
 from zekt_common.adapters.servicebus_messages import message_id, outgoing
 from zekt_common.adapters.servicebus_receiver import SubscriptionReceiver
-from zekt_common.adapters.servicebus_sender import FRESH_S, TopicSender
+from zekt_common.adapters.servicebus_sender import FRESH_S, TopicSender, unhurried
 from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS, Subscription
 from zekt_common.errors import UnknownSubscription
@@ -111,7 +111,7 @@ class ServiceBusBus:
         for message in messages:
             self._check_address(topic, message.to)
         first_of_each = {message_id(message): message for message in reversed(messages)}
-        prepared = [outgoing(message) for message in reversed(first_of_each.values())]
+        prepared = [outgoing(message) async for message in unhurried(reversed(first_of_each.values()))]
         if prepared:
             await self._sender(topic).send(prepared)
 

@@ -22,7 +22,7 @@ from zekt_common.ports import EventStore, FeedPage, Put, Remove, Views
 Change = Put | Remove
 Project = Callable[[Envelope], Sequence[Change]]
 
-PAGE = 500
+PAGE = 1000
 CATCH_UP_PAGE = 2000
 KEEP_EVERY_S = 1.0
 GATHER_S = 0.05

@@ -26,7 +26,7 @@ from zekt_common.telemetry.metrics import RELAY_LAG, RELAY_PUBLISHED, RELAY_REFU
 Translate = Callable[[Envelope], Sequence[OutgoingMessage]]
 WatermarkMessage = Callable[[datetime], OutgoingMessage]
 
-PAGE = 500
+PAGE = 1000
 BUSY_PAGE = 16
 GATHER_S = 0.02
 REFUSED = "refused-messages"
