@@ -64,6 +64,24 @@ async def test_a_batch_is_never_a_few_bytes_over_what_the_broker_takes(
     assert sandbox.counts("router", "dispatcher").active == 400
 
 
+async def test_a_batch_that_the_broker_finds_too_large_is_said_to_be_so_and_its_halves_are_taken(
+    sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zekt_common.adapters.servicebus_sender.UNCOUNTED_BYTES", 0)
+    most = 256 * 1024 - 2 * len(encode(message("run/1").envelope))
+    refused = 0
+    for number, left in enumerate(range(-600, 800, 7)):
+        pair = [message(f"first/{number}", "x" * (most - 2500 - left)), message(f"second/{number}", "y" * 2000)]
+        try:
+            await bus.publish("router", pair)
+        except MessageTooLarge:
+            refused += 1
+            for half in pair:
+                await bus.publish("router", [half])
+    assert refused
+    assert sandbox.counts("router", "dispatcher").active == 400
+
+
 async def test_a_message_that_is_too_large_only_with_its_properties_is_refused_before_any_is_sent(
     sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make
 ) -> None:

@@ -78,7 +78,8 @@ class TopicSender:
         """Send all, each batch whole; after an error repeat them all: what got there before is dropped as a duplicate.
 
         Raises:
-            MessageTooLarge: one does not fit, and none was sent.
+            MessageTooLarge: one does not fit, and none was sent; or the broker finds a batch too large that the SDK
+                took to fit, and fewer may be taken.
             BackendUnavailable: not all were sent, as far as we know.
         """
         try:
@@ -100,7 +101,11 @@ class TopicSender:
     async def _send(self, messages: Sequence[ServiceBusMessage]) -> None:
         async with self._using() as sender:
             for batch in await _fill(sender, messages):
-                await sender.send_messages(batch, timeout=ATTEMPT_S)
+                try:
+                    await sender.send_messages(batch, timeout=ATTEMPT_S)
+                except MessageSizeExceededError:
+                    self._kept.discard()  # the broker ends a link that sends too much
+                    raise too_large("a batch") from None
 
     async def _scheduled(self, first_sequence: int, limit: int) -> list[ServiceBusReceivedMessage]:
         async with self._using() as sender, asyncio.timeout(OPERATION_S):
