@@ -135,3 +135,18 @@ async def _hold(rival: Receiver, held: ReceivedMessage) -> None:
     while True:
         await asyncio.sleep(LOCK_S / 4)
         await rival.renew(held)
+
+
+async def test_retries_of_what_is_stored_later_keep_nobody_from_having_caught_up(
+    short_locks: Bus, start: Start
+) -> None:
+    async def again(_: Noted, __: Envelope) -> Settlement:
+        return Retry(LOCK_S * 0.9)
+
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S, max_attempts=1000)
+    earlier = datetime.now(UTC) - timedelta(seconds=1)
+    consuming = Consumer(short_locks, "ingress", "router", {Noted: again}, terms=terms, clock=lambda: earlier)
+    await short_locks.publish("ingress", [message(1)])
+    start(consuming.run())
+    async with asyncio.timeout(5):
+        await consuming.caught_up.wait()

@@ -5,9 +5,11 @@ import time
 
 import structlog
 
+from zekt_common.clock import Clock
 from zekt_common.contracts.topology import Subscription
+from zekt_common.envelope import decode
 from zekt_common.kit.supervision import describe
-from zekt_common.ports import Receiver
+from zekt_common.ports import ReceivedMessage, Receiver
 
 LOOKS_AGAIN_S = 0.1
 
@@ -19,14 +21,16 @@ class CatchingUp:
 
     Others may hold messages, and some may always be waiting. So at the latest it is done when what was taken up by
     then has been settled: `then` is when the locks of a process that died have expired and those messages have come
-    again, and so have ours that were to be retried before long. What is put off for longer has failed for so long that
-    nobody is to wait for it.
+    again, and so have older ones that were to be retried before long. What is put off for longer has failed for so long
+    that nobody is to wait for it.
     """
 
-    def __init__(self, receiver: Receiver, terms: Subscription) -> None:
+    def __init__(self, receiver: Receiver, terms: Subscription, clock: Clock) -> None:
         self._receiver = receiver
+        self._clock = clock
         self._lock_s = terms.lock_s
         self._measured = {"topic": terms.topic, "subscription": terms.name}
+        self._began = clock()
         self._then = time.monotonic() + terms.lock_s
         self._emptied = asyncio.Event()
         self._last_awaited: set[asyncio.Task[None]] | None = None
@@ -34,7 +38,7 @@ class CatchingUp:
 
     async def run(self) -> None:
         """Look whether the subscription is empty whenever it seems to be, beside the receive loop, until it is done."""
-        self._then = time.monotonic() + self._lock_s
+        self._began, self._then = self._clock(), time.monotonic() + self._lock_s
         while not self.done.is_set():
             await self._emptied.wait()
             self._emptied.clear()
@@ -56,9 +60,9 @@ class CatchingUp:
             self._last_awaited.discard(task)
             self._note_settled()
 
-    def note_retry(self, after_s: float) -> None:
-        """A message is to come again so much later."""
-        if after_s <= self._lock_s:
+    def note_retry(self, message: ReceivedMessage, after_s: float) -> None:
+        """This message is to come again so much later; what was stored since we began is not waited for."""
+        if not self.done.is_set() and after_s <= self._lock_s and decode(message.body).time <= self._began:
             self._then = max(self._then, time.monotonic() + after_s + self._lock_s)
             self._last_awaited = None
 

@@ -68,7 +68,7 @@ class Consumer:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._backlog = BacklogCount(self._receiver, self._terms)
-        self._catching_up = CatchingUp(self._receiver, self._terms)
+        self._catching_up = CatchingUp(self._receiver, self._terms, clock)
         self.caught_up = self._catching_up.done
         self.outcomes: Counter[str] = Counter()
 
@@ -169,7 +169,7 @@ class Consumer:
                 return "completed"
             case Retry(after_s):
                 await self._receiver.retry(message, after_s=after_s)
-                self._catching_up.note_retry(after_s)
+                self._catching_up.note_retry(message, after_s)
                 return "retried"
             case DeadLetter(reason):
                 await self._dead_letter(message, reason)
