@@ -1,13 +1,15 @@
 """How many connections are open, and what happens where there is none to spare."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
 import pytest
 from libs.common.tests.servicebus.standin import connection_to, until
 
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
-from zekt_common.contracts.topology import SUBSCRIPTIONS
+from zekt_common.adapters.servicebus_connection import ServiceBusConnection
+from zekt_common.contracts.topology import SUBSCRIPTIONS, Subscription
 from zekt_common.errors import BackendUnavailable
 from zekt_common.ports import OutgoingMessage
 from zekt_sandbox.servicebus import ServiceBusSandbox
@@ -76,3 +78,30 @@ async def test_without_a_connection_to_spare_a_retry_fails_and_leaves_the_messag
     sandbox.faults.limit_connections(3)
     await asyncio.gather(receiver.complete(received), consuming.try_again())
     assert consuming.trouble is None
+
+
+@pytest.mark.parametrize("ends", [(["router"], []), ([], ITS_OWN)], ids=["sender", "receiver"])
+async def test_an_opening_that_is_given_up_leaves_no_connection_behind(
+    ends: tuple[Sequence[str], Sequence[Subscription]],
+) -> None:
+    taken, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.set()
+        with suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server, asyncio.timeout(10):
+        where = f"Endpoint=sb://127.0.0.1:{server.sockets[0].getsockname()[1]};UseDevelopmentEmulator=true"
+        text = f"{where};SharedAccessKeyName=zekt;SharedAccessKey=c2VjcmV0"
+        bus = ServiceBusBus(ServiceBusConnection(connection_string=text))
+        opening = asyncio.create_task(bus.open(*ends))
+        await taken.wait()
+        opening.cancel()
+        await asyncio.wait([opening])
+        closing = asyncio.create_task(bus.close())
+        await ended.wait()
+        await closing

@@ -41,10 +41,13 @@ class SubscriptionBrowser:
 
     async def is_empty(self) -> bool:
         """Return whether there is no message at all, looking no further than the first."""
-        async for page in self._pages():
-            if page:
-                return False
-        return True
+        try:
+            async for page in self._pages():
+                if page:
+                    return False
+            return True
+        finally:
+            await self._sender.let_go()
 
     async def backlog(self) -> int:
         """Count what is in the subscription, up to `COUNTED`: each counted one travels here.

@@ -19,7 +19,7 @@ from zekt_common.adapters.servicebus_handler import KeptHandler
 from zekt_common.adapters.servicebus_unpublished import release, withdraw
 from zekt_common.contracts.topology import Subscription
 from zekt_common.errors import BackendUnavailable, ZektError
-from zekt_common.kit.supervision import growing_pause_s
+from zekt_common.kit.supervision import finish, growing_pause_s
 
 LOOK_S = 0.05
 IDLE_LOOK_S = 0.1
@@ -28,6 +28,7 @@ LOOKS_IN_A_ROW = 10
 BURST = 20
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+TURN_ENDS_WITHIN_S = 2.0
 
 Result = TypeVar("Result")
 
@@ -105,7 +106,7 @@ class SubscriptionLink:
         self._closing = True
         self._asked.set()
         if self._worker is not None:
-            await asyncio.wait([self._worker])
+            await finish([self._worker], within_s=TURN_ENDS_WITHIN_S)  # opening may hang
         for answer in (*(each.answer for each in self._demands), *(each.answer for each in self._operations)):
             answer.cancel()
         await self._kept.close()

@@ -98,6 +98,12 @@ class TopicSender:
         except BackendUnavailable:  # likewise
             return await self._scheduled(first_sequence, limit)
 
+    async def let_go(self) -> None:
+        """Give up at once a connection that is kept for a moment only: others may wait for it."""
+        if not self._stays:
+            async with self._turn:
+                self._kept.discard()
+
     async def _send(self, messages: Sequence[ServiceBusMessage]) -> None:
         async with self._using() as sender:
             for batch in await _fill(sender, messages):

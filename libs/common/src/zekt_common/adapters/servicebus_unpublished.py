@@ -3,7 +3,7 @@
 Tests over a real socket hold each of these to what it promises, so that an update of the SDK cannot change it unseen.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -48,16 +48,39 @@ async def release(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessa
 
 @asynccontextmanager
 async def connected(handler: Handler) -> AsyncIterator[Handler]:
-    """Open the handler, and in the end close it and its socket: the SDK leaves that of a broken link open."""
-    transport: Any = None
+    """Open the handler, and in the end close it and its socket.
+
+    The SDK leaves that of a broken link open, and that of one that was given up while it opened.
+    """
+    clients = _clients_of(handler)
+    transports: list[Any] = []
     try:
         async with handler:
-            client = cast("Any", handler._handler)  # noqa: SLF001 - see above
-            transport = client._connection._transport  # noqa: SLF001 - see above
+            transports += _transports(clients)
             yield handler
     finally:
-        if transport is not None:
-            await transport.close()
+        for transport in (*transports, *_transports(clients)):
+            if transport.writer is not None:
+                transport.writer.transport.abort()
+
+
+def _clients_of(handler: ServiceBusSender | ServiceBusReceiver) -> Sequence[Any]:
+    """Return the AMQP clients that the handler is going to make: it forgets those that it cannot open."""
+    made: list[Any] = []
+    unbound = cast("Any", handler)
+    create = unbound._create_handler  # noqa: SLF001 - see above
+
+    def create_and_note(*arguments: Any) -> None:
+        create(*arguments)
+        made.append(unbound._handler)  # noqa: SLF001 - see above
+
+    unbound._create_handler = create_and_note  # noqa: SLF001 - see above
+    return made
+
+
+def _transports(clients: Sequence[Any]) -> Sequence[Any]:
+    connections = [client._connection for client in clients]  # noqa: SLF001 - see above
+    return [connection._transport for connection in connections if connection is not None]  # noqa: SLF001 - see above
 
 
 async def withdraw(receiver: ServiceBusReceiver) -> None:
