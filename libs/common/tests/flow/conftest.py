@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from libs.common.tests.flow.consuming import LOCK_S
 
 from zekt_common.adapters.embedded import Backend, open_backend
-from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus
+from zekt_common.adapters.sqlite_bus import BUS_TABLES
 from zekt_common.adapters.sqlite_database import SqliteDatabase
-from zekt_common.contracts.topology import Subscription
-from zekt_common.ports import Bus
 
 
 @pytest.fixture
@@ -36,7 +33,8 @@ async def start(backend: Backend) -> AsyncIterator[Callable[[Coroutine[Any, Any,
 
 
 @pytest.fixture
-async def short_locks(tmp_path: Path) -> AsyncIterator[Bus]:
-    database = await SqliteDatabase.open(tmp_path / "short.db", [BUS_TABLES])
-    yield SqliteBus(database, subscriptions=[Subscription(topic="ingress", name="router", lock_s=LOCK_S)])
+async def bus_file(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    """A file for a bus whose locks last as long as a test wants."""
+    database = await SqliteDatabase.open(tmp_path / "locks.db", [BUS_TABLES])
+    yield database
     await database.close()

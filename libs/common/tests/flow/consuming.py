@@ -5,7 +5,12 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from libs.common.tests.flow.patience import PATIENCE_S
+
 from zekt_common.adapters.embedded import Backend
+from zekt_common.adapters.sqlite_bus import SqliteBus
+from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.clock import Clock, utc_now
 from zekt_common.contracts.topology import Subscription
 from zekt_common.envelope import Envelope, Event, NewEvent, seal
 from zekt_common.kit.consumer import Complete, Consumer, Handler, Settlement
@@ -14,6 +19,8 @@ from zekt_common.ports import OutgoingMessage
 Start = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 LOCK_S = 0.2
+"""So short that it is waited for; whoever must not lose a lock to a busy machine has a longer one."""
+LONG_LOCK_S = 600.0
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -47,6 +54,12 @@ def consumer(
     return Consumer(backend.bus, "ingress", "router", {Noted: handler}, concurrency=concurrency, terms=terms)
 
 
+def bus_on(file: SqliteDatabase, *, lock_s: float, clock: Clock = utc_now) -> SqliteBus:
+    """Return a bus in the file whose one subscription locks messages for so long, by this clock."""
+    terms = Subscription(topic="ingress", name="router", lock_s=lock_s)
+    return SqliteBus(file, clock=clock, subscriptions=[terms])
+
+
 class Inbox:
     """A handler that notes what it was given and answers in turn from `answers`, then `Complete`."""
 
@@ -61,8 +74,8 @@ class Inbox:
             raise answer
         return answer
 
-    async def next(self, *, within_s: float = 5.0) -> int:
-        async with asyncio.timeout(within_s):
+    async def next(self) -> int:
+        async with asyncio.timeout(PATIENCE_S):
             event, _ = await self.queue.get()
         return event.n
 
@@ -72,7 +85,7 @@ async def publish(backend: Backend, *messages: OutgoingMessage) -> None:
 
 
 async def settled(consuming: Consumer, outcome: str, count: int = 1) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while consuming.outcomes[outcome] < count:  # noqa: ASYNC110 - a counter, not an event
             await asyncio.sleep(0.005)
 

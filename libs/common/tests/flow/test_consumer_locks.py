@@ -6,21 +6,29 @@ from pathlib import Path
 
 from libs.common.tests.flow.consuming import (
     LOCK_S,
+    LONG_LOCK_S,
     Inbox,
     Noted,
     Start,
+    bus_on,
     consumer,
     message,
     publish,
     settled,
 )
+from libs.common.tests.flow.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend, open_backend
+from zekt_common.adapters.sqlite_bus import SqliteBus, SqliteReceiver
+from zekt_common.adapters.sqlite_database import SqliteDatabase
+from zekt_common.clock import to_micros, utc_now
 from zekt_common.contracts.topology import Subscription
 from zekt_common.envelope import Envelope
 from zekt_common.kit.consumer import Complete, Consumer, Retry, Settlement
-from zekt_common.ports import Bus, ReceivedMessage, Receiver
+from zekt_common.ports import ReceivedMessage, Receiver
+
+LONG = Subscription(topic="ingress", name="router", lock_s=LONG_LOCK_S)
 
 
 class ManualClock:
@@ -31,20 +39,33 @@ class ManualClock:
         return self.now
 
 
-async def test_a_slow_handler_keeps_its_lock(short_locks: Bus, start: Start) -> None:
-    rival = short_locks.subscribe("ingress", "router")
+async def test_a_slow_handler_keeps_its_lock(bus_file: SqliteDatabase, start: Start) -> None:
+    clock = ManualClock()
+    bus = bus_on(bus_file, lock_s=LOCK_S, clock=clock)
+    rival = bus.subscribe("ingress", "router")
     stolen: list[ReceivedMessage] = []
 
     async def slow(_: Noted, __: Envelope) -> Settlement:
-        stolen.extend(await rival.receive(1, timeout_s=4 * LOCK_S))
+        for _turn in range(4):
+            clock.now += timedelta(seconds=0.9 * LOCK_S)
+            await renewed(bus_file, clock)
+            stolen.extend(await rival.receive(1, timeout_s=0))
         return Complete()
 
     terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
-    consuming = Consumer(short_locks, "ingress", "router", {Noted: slow}, terms=terms)
+    consuming = Consumer(bus, "ingress", "router", {Noted: slow}, terms=terms)
     start(consuming.run())
-    await short_locks.publish("ingress", [message(1)])
+    await bus.publish("ingress", [message(1)])
     await settled(consuming, "completed")
     assert stolen == []
+
+
+async def renewed(file: SqliteDatabase, clock: ManualClock) -> None:
+    """Wait until the only message is locked for as long as a lock taken now would last."""
+    end = [(to_micros(clock() + timedelta(seconds=LOCK_S)),)]
+    async with asyncio.timeout(PATIENCE_S):
+        while file.query("SELECT locked_until FROM messages") != end:  # noqa: ASYNC110 - the keeper tells nobody
+            await asyncio.sleep(0.005)
 
 
 async def test_a_lost_lock_is_a_warning_and_the_message_comes_again(tmp_path: Path, start: Start) -> None:
@@ -89,44 +110,77 @@ async def test_no_more_handlers_run_at_once_than_allowed(backend: Backend, start
 
 
 async def test_what_a_dead_process_holds_must_be_handled_before_we_have_caught_up(
-    short_locks: Bus, start: Start
+    bus_file: SqliteDatabase, start: Start
 ) -> None:
-    await short_locks.publish("ingress", [message(1)])
-    assert await short_locks.subscribe("ingress", "router").receive(1, timeout_s=0)
+    of_the_dead, bus = bus_on(bus_file, lock_s=LOCK_S), bus_on(bus_file, lock_s=LONG_LOCK_S)
+    await bus.publish("ingress", [message(1)])
+    assert await of_the_dead.subscribe("ingress", "router").receive(1, timeout_s=0)
     terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
     inbox = Inbox()
-    consuming = Consumer(short_locks, "ingress", "router", {Noted: inbox.handle}, terms=terms)
+    consuming = Consumer(bus, "ingress", "router", {Noted: inbox.handle}, terms=terms)
     start(consuming.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
+        await consuming.caught_up.wait()
+    assert inbox.queue.qsize() == 1
+
+
+class LateNews(SqliteReceiver):
+    """Tells only after the locks of the dead have expired that there was nothing before they had."""
+
+    async def receive(self, max_messages: int, /, *, timeout_s: float) -> list[ReceivedMessage]:
+        messages = await super().receive(max_messages, timeout_s=timeout_s)
+        if not messages:
+            await asyncio.sleep(2 * LOCK_S)
+        return messages
+
+
+class LateNewsBus(SqliteBus):
+    def subscribe(self, topic: str, subscription: str, /) -> Receiver:
+        del topic, subscription
+        return LateNews(self._database, LONG, utc_now)
+
+
+async def test_finding_nothing_before_the_locks_of_the_dead_expired_is_no_sign_of_having_caught_up(
+    bus_file: SqliteDatabase, start: Start
+) -> None:
+    bus, inbox = LateNewsBus(bus_file, subscriptions=[LONG]), Inbox()
+    await bus.publish("ingress", [message(1)])
+    assert await bus_on(bus_file, lock_s=LOCK_S).subscribe("ingress", "router").receive(1, timeout_s=0)
+    terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
+    consuming = Consumer(bus, "ingress", "router", {Noted: inbox.handle}, terms=terms)
+    start(consuming.run())
+    async with asyncio.timeout(PATIENCE_S):
         await consuming.caught_up.wait()
     assert inbox.queue.qsize() == 1
 
 
 async def test_a_message_that_waits_for_its_retry_does_not_keep_us_from_catching_up_for_ever(
-    short_locks: Bus, start: Start
+    bus_file: SqliteDatabase, start: Start
 ) -> None:
     terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
-    await short_locks.publish("ingress", [message(1)])
-    consuming = Consumer(short_locks, "ingress", "router", {Noted: Inbox(Retry(3600)).handle}, terms=terms)
+    bus = bus_on(bus_file, lock_s=LONG_LOCK_S)
+    await bus.publish("ingress", [message(1)])
+    consuming = Consumer(bus, "ingress", "router", {Noted: Inbox(Retry(3600)).handle}, terms=terms)
     start(consuming.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await consuming.caught_up.wait()
     assert consuming.outcomes["retried"] == 1
 
 
 async def test_what_is_to_be_retried_before_long_is_waited_for_however_much_others_hold(
-    short_locks: Bus, start: Start
+    bus_file: SqliteDatabase, start: Start
 ) -> None:
-    await short_locks.publish("ingress", [message(0)])
-    rival = short_locks.subscribe("ingress", "router")
+    bus = bus_on(bus_file, lock_s=LONG_LOCK_S)
+    await bus.publish("ingress", [message(0)])
+    rival = bus.subscribe("ingress", "router")
     (held,) = await rival.receive(1, timeout_s=0)
     start(_hold(rival, held))
-    await short_locks.publish("ingress", [message(1)])
+    await bus.publish("ingress", [message(1)])
     inbox = Inbox(*[Retry(LOCK_S * 0.9)] * 5)
     terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S)
-    consuming = Consumer(short_locks, "ingress", "router", {Noted: inbox.handle}, terms=terms)
+    consuming = Consumer(bus, "ingress", "router", {Noted: inbox.handle}, terms=terms)
     start(consuming.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await consuming.caught_up.wait()
     assert consuming.outcomes == {"retried": 5, "completed": 1}
 
@@ -138,15 +192,17 @@ async def _hold(rival: Receiver, held: ReceivedMessage) -> None:
 
 
 async def test_retries_of_what_is_stored_later_keep_nobody_from_having_caught_up(
-    short_locks: Bus, start: Start
+    bus_file: SqliteDatabase, start: Start
 ) -> None:
+    bus = bus_on(bus_file, lock_s=LONG_LOCK_S)
+
     async def again(_: Noted, __: Envelope) -> Settlement:
         return Retry(LOCK_S * 0.9)
 
     terms = Subscription(topic="ingress", name="router", lock_s=LOCK_S, max_attempts=1000)
     earlier = datetime.now(UTC) - timedelta(seconds=1)
-    consuming = Consumer(short_locks, "ingress", "router", {Noted: again}, terms=terms, clock=lambda: earlier)
-    await short_locks.publish("ingress", [message(1)])
+    consuming = Consumer(bus, "ingress", "router", {Noted: again}, terms=terms, clock=lambda: earlier)
+    await bus.publish("ingress", [message(1)])
     start(consuming.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await consuming.caught_up.wait()

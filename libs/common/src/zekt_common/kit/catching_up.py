@@ -47,10 +47,10 @@ class CatchingUp:
             else:
                 await asyncio.sleep(LOOKS_AGAIN_S)
 
-    def note_nothing_came(self, running: set[asyncio.Task[None]]) -> None:
-        """Nothing waits for now, and these messages are being handled."""
+    def note_nothing_came(self, running: set[asyncio.Task[None]], asked_at: float) -> None:
+        """Nothing came to who asked at this monotonic time, and these messages are being handled."""
         self._emptied.set()
-        if self._last_awaited is None and time.monotonic() > self._then:
+        if self._last_awaited is None and asked_at > self._then:
             self._last_awaited = set(running)
             self._note_settled()
 

@@ -115,13 +115,14 @@ class Consumer:
     async def _receive_all(self) -> None:
         while (room := await self._wait_for_room()) > 0:
             timeout_s = RECEIVE_S if self.caught_up.is_set() else CATCHING_UP_S
+            asked_at = time.monotonic()
             messages = await self._receiver.receive(room, timeout_s=timeout_s)
             if self._draining.is_set():
                 await self._give_back(messages)
             elif messages:
                 self._start(messages)
             else:
-                self._catching_up.note_nothing_came(self._running)
+                self._catching_up.note_nothing_came(self._running, asked_at)
 
     async def _wait_for_room(self) -> int:
         """Return how many more messages may be taken up; none while draining."""
