@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+from libs.common.tests.flow.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent, decode
@@ -77,11 +78,11 @@ def receiver(backend: Backend) -> Receiver:
     return backend.bus.subscribe("ingress", "router")
 
 
-async def take(backend: Backend, count: int, *, timeout_s: float = 5.0) -> list[tuple[str, Envelope]]:
+async def take(backend: Backend, count: int) -> list[tuple[str, Envelope]]:
     """Receive and complete `count` messages, as (message id, envelope)."""
     taken: list[tuple[str, Envelope]] = []
     receiving = receiver(backend)
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(PATIENCE_S):
         while len(taken) < count:
             messages = await receiving.receive(count - len(taken), timeout_s=1.0)
             await asyncio.gather(*(receiving.complete(message) for message in messages))
@@ -100,7 +101,7 @@ async def take_rest(backend: Backend) -> list[Envelope]:
 
 
 async def published(relaying: Relay) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await relaying.lag() > 0:  # noqa: ASYNC110 - the lag is in files, and nothing else tells of it
             await asyncio.sleep(0.01)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from libs.common.tests.flow.consuming import Inbox, Noted, Start, message
+from libs.common.tests.flow.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus, SqliteReceiver
@@ -60,7 +61,7 @@ async def test_a_count_that_fails_is_logged_and_holds_the_consumer_up_in_nothing
         running = asyncio.create_task(consuming.run())
         await bus.publish("ingress", [message(1)])
         assert await inbox.next() == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await consuming.caught_up.wait()
         await consuming.drain()
         await running
@@ -70,5 +71,5 @@ async def test_a_count_that_fails_is_logged_and_holds_the_consumer_up_in_nothing
 async def test_what_could_not_be_counted_is_counted_again(bus: SlowToCountBus, start: Start) -> None:
     await bus.publish("ingress", [message(n) for n in range(3)])
     start(BacklogCount(bus.receiver, TERMS, every_s=0.01).run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await bus.receiver.counted_twice.wait()

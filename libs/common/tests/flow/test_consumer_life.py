@@ -12,6 +12,7 @@ from libs.common.tests.flow.consuming import (
     message,
     publish,
 )
+from libs.common.tests.flow.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope
@@ -34,15 +35,17 @@ async def test_caught_up_waits_for_the_handlers_of_what_was_waiting(backend: Bac
     await begun.wait()
     assert not consuming.caught_up.is_set()
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await consuming.caught_up.wait()
     assert consuming.outcomes["completed"] == 3
 
 
-async def test_an_idle_consumer_has_caught_up_at_once(backend: Backend, start: Start) -> None:
-    consuming = consumer(backend, Inbox().handle)
+async def test_an_idle_consumer_has_caught_up_before_any_lock_could_have_expired(
+    backend: Backend, start: Start
+) -> None:
+    consuming = consumer(backend, Inbox().handle, lock_s=100 * PATIENCE_S)
     start(consuming.run())
-    async with asyncio.timeout(0.4):
+    async with asyncio.timeout(PATIENCE_S):
         await consuming.caught_up.wait()
 
 
@@ -58,7 +61,7 @@ async def test_a_drained_consumer_finishes_what_it_handles_and_takes_no_more(bac
     running = start(consuming.run())
     await publish(backend, message(1))
     await begun.wait()
-    draining = asyncio.create_task(consuming.drain())
+    draining = asyncio.create_task(consuming.drain(within_s=PATIENCE_S))
     gate.set()
     await draining
     await running

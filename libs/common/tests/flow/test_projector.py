@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from libs.common.tests.flow.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent
@@ -51,7 +52,7 @@ async def test_a_writer_can_wait_for_its_own_write(backend: Backend, start: Star
     start(projecting.run())
     for n in range(20):
         stored = await store(backend, [n])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await (projecting.wait_for_events(stored) if n % 2 else projecting.wait_for_stored())
         assert await documents(backend, "notes") == {"notes/1": b"%d" % n}
 
@@ -90,7 +91,7 @@ async def test_who_waits_for_some_events_or_for_all_that_is_stored_waits_for_no_
     for n in range(6):
         stored = [*await store(backend, [n, n]), *await store(backend, [n], f"notes/{n + 2}")]
         for _ in range(2):  # the second finds them projected already
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await (projecting.wait_for_events(stored) if n % 2 else projecting.wait_for_stored())
         notes = await documents(backend, "notes")
         assert (notes["notes/1"], notes[f"notes/{n + 2}"]) == (b"%d" % n, b"%d" % n)
@@ -104,7 +105,7 @@ async def test_all_that_is_stored_may_be_more_than_is_looked_at_in_one_go(backen
     waiting = asyncio.create_task(projecting.wait_for_stored())
     await asyncio.sleep(0)
     start(projecting.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await waiting
     assert len(await documents(backend, "log")) == count
 
@@ -121,7 +122,7 @@ async def test_what_another_process_has_projected_is_waited_for_no_longer(backen
     await first.wait_for_events(stored)
     running.cancel()
     await asyncio.wait([running])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await second.wait_for_events(stored)
     assert second.projected == 0
 
@@ -165,7 +166,7 @@ async def test_two_projectors_at_once_are_as_good_as_one(backend: Backend, start
     for n in range(40):
         await store(backend, range(n, n + 3))
     for projecting in both:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await projecting.wait_for_stored()
     assert await documents(backend, "notes") == {"notes/1": b"41"}
     assert len(await documents(backend, "log")) == 120
@@ -178,7 +179,7 @@ async def test_a_rebuild_brings_back_what_was_lost_and_drops_what_no_event_made(
     await projecting.wait_for_stored()
     await backend.views.write([Remove(partition="notes", id="notes/1"), Put(partition="notes", id="stray", body=b"0")])
     await projecting.rebuild(["notes"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while await documents(backend, "notes") != {"notes/1": b"3"}:  # noqa: ASYNC110 - another writer's doing
             await asyncio.sleep(0.01)
     await projecting.caught_up.wait()

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import pytest
+from libs.common.tests.flow.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Event, NewEvent, seal
@@ -68,7 +69,7 @@ def relay(backend: Backend, bus: Bus) -> Relay:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - the relay tells nobody
             await asyncio.sleep(0.005)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from libs.common.tests.flow.consuming import Start, message
+from libs.common.tests.flow.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend, open_backend
@@ -43,7 +44,7 @@ def brief(id_: str, ttl_s: int | None) -> Put:
 
 
 async def within(awaited: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await awaited()
 
 

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from libs.common.tests.flow.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.errors import StorageUnusable
@@ -97,6 +98,6 @@ async def test_a_loop_whose_task_group_fails_at_the_moment_of_its_cancellation_e
 
     task = asyncio.create_task(supervise("loop", work))
     await entered.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await finish([task], within_s=0)
     assert task.cancelled()

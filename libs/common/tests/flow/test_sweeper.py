@@ -3,6 +3,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from libs.common.tests.flow.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend
@@ -33,7 +34,7 @@ class Hands:
         return answer
 
     async def next(self) -> str:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.fired.get()
 
 
@@ -46,7 +47,7 @@ async def set_due(backend: Backend, stream: str, seconds: float) -> None:
 
 
 async def until_none_due(backend: Backend) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while await backend.views.listing("due"):  # noqa: ASYNC110 - another writer's doing
             await asyncio.sleep(0.005)
 
@@ -150,7 +151,7 @@ async def test_one_stream_due_twice_is_never_fired_twice_at_once(backend: Backen
     await set_due(backend, "run/1", -1)
     sweeping = sweeper(backend, guarded, hands.clock)
     start(sweeping.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while sweeping.in_flight == 0:  # noqa: ASYNC110 - a counter, not an event
             await asyncio.sleep(0.005)
     gate.set()
@@ -213,7 +214,7 @@ async def test_a_drained_sweeper_finishes_what_it_fired_and_fires_nothing_more(b
     sweeping = sweeper(backend, held, hands.clock)
     running = start(sweeping.run())
     await begun.wait()
-    draining = asyncio.create_task(sweeping.drain())
+    draining = asyncio.create_task(sweeping.drain(within_s=PATIENCE_S))
     await set_due(backend, "run/2", -1)
     gate.set()
     await draining
