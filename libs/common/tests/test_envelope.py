@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zekt_common.envelope import (
@@ -90,6 +90,7 @@ def test_an_unknown_type_is_refused() -> None:
         Schemas([]).decode(sealed())
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,83}", fullmatch=True), st.integers(1, 10**10))
 def test_an_id_of_any_stream_fits(stream: str, version: int) -> None:
     assert len(f"{check_stream(stream)}@{version}") <= MAX_ID_LENGTH
@@ -101,6 +102,7 @@ def test_what_cannot_name_a_stream_is_refused(stream: str) -> None:
         check_stream(stream)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_any_text_survives_the_way_through_a_page(name: str, reason: str) -> None:
     event = NewEvent(

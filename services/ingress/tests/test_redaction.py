@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zekt_ingress.redaction import MAX_FINDINGS, MAX_PATH_LENGTH, Finding, Redacted, holds_secret, redact
@@ -114,12 +114,14 @@ def test_what_is_no_secret_stays(value: Any) -> None:
     assert run(value) == Redacted(value, [], 0)
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_any_json_goes_through_unchanged_unless_something_is_found(value: Any) -> None:
     redacted = run(value)
     assert redacted.total > 0 or redacted.value == value
 
 
+@settings(deadline=None)
 @given(json_values, st.sampled_from(sorted(SECRETS)), st.text(alphabet=" \n\t,;'(", min_size=1))
 def test_a_planted_secret_never_comes_through(value: Any, secret: str, around: str) -> None:
     kind, text = SECRETS[secret]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from libs.common.tests.cosmos.account import SERVICE
 
@@ -50,6 +50,7 @@ async def own_ids(database: CosmosDatabase) -> list[str]:
     return [id_ for ids in found for id_ in ids if id_ < BOUND]
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=40))
 def test_every_id_comes_back_and_has_none_of_the_refused_characters(id_: str) -> None:
     encoded = encode_id(id_)
@@ -59,6 +60,7 @@ def test_every_id_comes_back_and_has_none_of_the_refused_characters(id_: str) ->
     assert encoded >= BOUND
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=6), max_size=8))
 def test_encoding_keeps_the_order(ids: Sequence[str]) -> None:
     assert sorted(ids) == sorted(ids, key=encode_id)

@@ -3,7 +3,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from libs.sandbox.tests.servicebus.conftest import EMPTY
 
@@ -39,6 +39,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_every_value_is_decoded_as_it_was_encoded(value: Any) -> None:
     encoded = encode(value)
