@@ -12,6 +12,7 @@ from libs.common.tests.cosmos.account import SERVICE
 from libs.common.tests.cosmos.replicas import replica
 
 from zekt_common.adapters.cosmos_append_times import Timing
+from zekt_common.adapters.cosmos_change_feed import LOOK_EVERY_S
 from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase
 from zekt_common.adapters.cosmos_event_store import CosmosEventStore
 from zekt_common.adapters.cosmos_topology import events_of
@@ -22,6 +23,8 @@ from zekt_sandbox.cosmos import CosmosSandbox
 from zekt_sandbox.cosmos.calls import Operation
 
 Note = Callable[..., NewEvent]
+
+PATIENCE_S = 60.0
 
 
 class SteppingClock:
@@ -168,26 +171,25 @@ async def test_another_machines_event_is_noticed_when_it_is_looked_for(
     store: CosmosEventStore, database: CosmosDatabase, note: Note
 ) -> None:
     feeds = await store.feeds()
-    waiting = [asyncio.create_task(store.wait(feed, "", timeout_s=20)) for feed in feeds]
+    waiting = [asyncio.create_task(store.wait(feed, "", timeout_s=100 * PATIENCE_S)) for feed in feeds]
     await asyncio.gather(*(store.wait(feed, "", timeout_s=0) for feed in feeds))
     other = CosmosEventStore(database.container(events_of(SERVICE)))
     await fill(other, note, 30)
-    began = time.monotonic()
-    assert await asyncio.gather(*waiting) == [True] * len(feeds)
-    assert time.monotonic() - began < 2
+    async with asyncio.timeout(PATIENCE_S):
+        assert await asyncio.gather(*waiting) == [True] * len(feeds)
 
 
 async def test_waiting_looks_at_a_bounded_rate(store: CosmosEventStore, account: CosmosSandbox) -> None:
     await store.read_feed("0")
-    before = account.requests.total()
+    before, began = account.requests.total(), time.monotonic()
     assert not await store.wait("0", "", timeout_s=1.0)
-    assert account.requests.total() - before <= 4
+    assert 1 <= account.requests.total() - before <= 1 + (time.monotonic() - began) / LOOK_EVERY_S
 
 
 async def take(bus: Bus, count: int) -> list[Envelope]:
     receiver = bus.subscribe(SERVICE, "router")
     taken: list[Envelope] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while len(taken) < count:
             for message in await receiver.receive(count, timeout_s=1):
                 await receiver.complete(message)
