@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from libs.common.tests.receiving import finds_nothing, take, take_just, take_one
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.contracts.topology import SUBSCRIPTIONS
@@ -24,15 +25,6 @@ def ingress(backend: Backend) -> Receiver:
     return backend.bus.subscribe("router", "ingress")
 
 
-async def take(receiver: Receiver, limit: int = 100) -> list[ReceivedMessage]:
-    return await receiver.receive(limit, timeout_s=0)
-
-
-async def take_one(receiver: Receiver) -> ReceivedMessage:
-    (message,) = await take(receiver)
-    return message
-
-
 def ids(messages: Sequence[ReceivedMessage]) -> list[str]:
     return [message.message_id for message in messages]
 
@@ -45,14 +37,14 @@ async def test_a_retry_within_the_window_comes_back_when_due(
     receiver = dispatcher(backend)
     await receiver.retry(await take_one(receiver), after_s=20)
     clock.advance(19)
-    assert await take(receiver) == []
+    assert await finds_nothing(receiver)
     clock.advance(2)
     again = await take_one(receiver)
     assert (again.message_id, again.attempt) == ("run/1@1~dispatcher~r2", 2)
     assert decode(again.body) == sent
     await receiver.retry(again, after_s=0)
-    assert ids(await take(receiver)) == ["run/1@1~dispatcher~r3"]
-    assert len(await take(ingress(backend))) == 1
+    assert ids(await take(receiver, 1)) == ["run/1@1~dispatcher~r3"]
+    assert len(await take(ingress(backend), 1)) == 1
 
 
 async def test_a_replay_within_the_window_reaches_its_subscription_and_can_be_retried(
@@ -70,7 +62,7 @@ async def test_a_replay_within_the_window_reaches_its_subscription_and_can_be_re
     await receiver.retry(replayed, after_s=0)
     again = await take_one(receiver)
     assert (again.message_id, again.attempt) == ("run/1@1~p9~dispatcher~r2", 2)
-    assert ids(await take(ingress(backend))) == ["run/1@1"]
+    assert ids(await take(ingress(backend), 1)) == ["run/1@1"]
 
 
 async def test_a_locked_message_goes_to_nobody_else(backend: Backend, envelope: MakeEnvelope, clock: Any) -> None:
@@ -78,7 +70,7 @@ async def test_a_locked_message_goes_to_nobody_else(backend: Backend, envelope: 
     message = await take_one(dispatcher(backend))
     assert message.locked_until == clock() + timedelta(seconds=LOCK_S)
     clock.advance(LOCK_S - 1)
-    assert await take(dispatcher(backend)) == []
+    assert await finds_nothing(dispatcher(backend))
 
 
 async def test_an_expired_lock_passes_on_with_the_same_attempt(
@@ -104,7 +96,7 @@ async def test_an_expired_lock_is_lost_even_when_nobody_took_it(
     lost = await take_one(receiver)
     clock.advance(LOCK_S + 1)
     await refused(receiver, lost)
-    assert ids(await take(receiver)) == ["run/1@1"]
+    assert ids(await take(receiver, 1)) == ["run/1@1"]
 
 
 async def test_a_settled_message_cannot_be_settled_again(
@@ -112,7 +104,7 @@ async def test_a_settled_message_cannot_be_settled_again(
 ) -> None:
     await backend.bus.publish("router", [OutgoingMessage(envelope=envelope(f"run/{n}")) for n in range(3)])
     receiver = dispatcher(backend)
-    completed, retried, buried = await take(receiver)
+    completed, retried, buried = await take(receiver, 3)
     await receiver.complete(completed)
     await receiver.retry(retried, after_s=5)
     await receiver.dead_letter(buried, "broken")
@@ -140,7 +132,7 @@ async def test_a_renewed_lock_lasts_longer(backend: Backend, envelope: MakeEnvel
     clock.advance(LOCK_S - 1)
     assert await receiver.renew(message) == clock() + timedelta(seconds=LOCK_S)
     clock.advance(LOCK_S - 1)
-    assert await take(receiver) == []
+    assert await finds_nothing(receiver)
     await receiver.complete(message)
     assert await receiver.backlog() == 0
 
@@ -150,15 +142,15 @@ async def test_a_renewal_and_a_release_at_once_leave_the_message_free(backend: B
     receiver = dispatcher(backend)
     message = await take_one(receiver)
     await asyncio.gather(receiver.renew(message), receiver.release([message]))
-    assert ids(await take(receiver)) == ["run/1@1"]
+    assert ids(await take(receiver, 1)) == ["run/1@1"]
 
 
 async def test_a_released_message_is_at_its_old_place_again(backend: Backend, envelope: MakeEnvelope) -> None:
     await backend.bus.publish("router", [OutgoingMessage(envelope=envelope(f"run/{n}")) for n in range(4)])
     receiver = dispatcher(backend)
-    first, second = await take(receiver, 2)
+    first, second = await take_just(receiver, 2)
     await receiver.release([first, second])
-    again = await take(receiver, 3)
+    again = await take_just(receiver, 3)
     assert ids(again) == ["run/0@1", "run/1@1", "run/2@1"]
     assert [message.attempt for message in again] == [1, 1, 1]
 
@@ -176,13 +168,13 @@ async def test_a_dead_letter_keeps_its_message_reason_and_time(
     assert (dead.reason, dead.at, decode(dead.body)) == ("not valid: é", clock(), sent)
     assert await receiver.backlog() == 0
     assert await backend.bus.dead_letters("router", "ingress") == []
-    assert len(await take(ingress(backend))) == 1
+    assert len(await take(ingress(backend), 1)) == 1
 
 
 async def test_dead_letters_are_listed_oldest_first(backend: Backend, envelope: MakeEnvelope, clock: Any) -> None:
     await backend.bus.publish("router", [OutgoingMessage(envelope=envelope(f"run/{n}")) for n in range(5)])
     receiver = dispatcher(backend)
-    for message in reversed(await take(receiver)):
+    for message in reversed(await take(receiver, 5)):
         await receiver.dead_letter(message, "broken")
         clock.advance(1)
     listed = await backend.bus.dead_letters("router", "dispatcher", limit=3)
@@ -194,12 +186,12 @@ async def test_locked_and_scheduled_messages_hold_nobody_up(
 ) -> None:
     await backend.bus.publish("router", [OutgoingMessage(envelope=envelope(f"run/{n}")) for n in range(10)])
     receiver = dispatcher(backend)
-    for message in await take(receiver, 5):
+    for message in await take_just(receiver, 5):
         await receiver.retry(message, after_s=60)
-    await take(receiver, 3)
-    assert ids(await take(receiver)) == ["run/8@1", "run/9@1"]
+    await take_just(receiver, 3)
+    assert ids(await take(receiver, 2)) == ["run/8@1", "run/9@1"]
     clock.advance(LOCK_S + 1)
-    assert ids(await take(receiver)) == [f"run/{n}@1" for n in range(5, 10)]
+    assert ids(await take(receiver, 5)) == [f"run/{n}@1" for n in range(5, 10)]
 
 
 async def test_unsettled_subjects_are_those_still_waiting_locked_or_scheduled(
@@ -210,7 +202,7 @@ async def test_unsettled_subjects_are_those_still_waiting_locked_or_scheduled(
         "router", [OutgoingMessage(envelope=envelope(f"run/{state}", subject=state)) for state in states]
     )
     receiver = dispatcher(backend)
-    completed, dead, _, scheduled = await take(receiver, 4)
+    completed, dead, _, scheduled = await take_just(receiver, 4)
     await receiver.complete(completed)
     await receiver.dead_letter(dead, "broken")
     await receiver.retry(scheduled, after_s=60)
@@ -250,4 +242,4 @@ async def test_a_cancelled_receive_leaves_the_messages_free(backend: Backend, en
         await asyncio.wait([receiving])
         if not receiving.cancelled():
             await receiver.release(receiving.result())
-    assert ids(await take(receiver)) == ["run/1@1"]
+    assert ids(await take(receiver, 1)) == ["run/1@1"]

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+from libs.common.tests.receiving import PATIENCE_S
+
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_common.clock import Clock
@@ -51,6 +53,6 @@ def connections(sandbox: ServiceBusSandbox) -> frozenset[object]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what happens in the background."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - the stand-in tells nobody
             await asyncio.sleep(0.02)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from libs.common.tests.receiving import take_just
 from libs.common.tests.servicebus.standin import connection_to
 from structlog.testing import capture_logs
 
@@ -27,14 +28,14 @@ async def test_messages_are_received_and_settled_by_a_machine_whose_clock_is_off
     async with open_servicebus_bus(connection_to(sandbox), clock=off) as other:
         receiver = other.subscribe("router", "dispatcher")
         with capture_logs() as logs:
-            completed, renewed, retried, buried = [(await receiver.receive(1, timeout_s=10))[0] for _ in range(4)]
+            completed, renewed, retried, buried = [(await take_just(receiver, 1))[0] for _ in range(4)]
             assert abs((renewed.locked_until - off()).total_seconds() - 10) < 5
             assert await receiver.renew(renewed) > off()
             await receiver.complete(completed)
             await receiver.complete(renewed)
             await receiver.retry(retried, after_s=0)
             await receiver.dead_letter(buried, "broken")
-            (again,) = await receiver.receive(1, timeout_s=10)
+            (again,) = await take_just(receiver, 1)
             await receiver.release([again])
     counts = sandbox.counts("router", "dispatcher")
     assert (counts.active, counts.locked, counts.dead_lettered) == (1, 0, 1)
@@ -56,7 +57,7 @@ async def test_what_lay_here_until_its_lock_may_have_ended_goes_back_and_comes_a
     await bus.publish("router", [message("run/1")])
     async with open_servicebus_bus(connection_to(sandbox), monotonic=monotonic) as other:
         receiver = other.subscribe("router", "dispatcher")
-        (received,) = await receiver.receive(1, timeout_s=10)
+        (received,) = await take_just(receiver, 1)
         assert came
         assert received.lock not in came
         await receiver.complete(received)

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 import pytest
+from libs.common.tests.receiving import PATIENCE_S, take_just
 from libs.common.tests.servicebus.standin import connection_to, until
 
+from zekt_common.adapters import servicebus_sender
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.contracts.topology import SUBSCRIPTIONS, Subscription
@@ -16,6 +18,8 @@ from zekt_sandbox.servicebus import ServiceBusSandbox
 
 Make = Callable[..., OutgoingMessage]
 
+LINGERS_S = 4.0
+"""Long enough for a busy machine to see a sender that nobody uses any more still connected."""
 ITS_OWN = [each for each in SUBSCRIPTIONS if (each.topic, each.name) == ("router", "dispatcher")]
 
 
@@ -38,12 +42,17 @@ async def test_counting_the_backlog_takes_no_connection_more(
 
 
 async def test_a_consumed_topics_sender_is_connected_for_as_long_as_it_is_needed(
-    sandbox: ServiceBusSandbox, consuming: ServiceBusBus, bus: ServiceBusBus, message: Make
+    sandbox: ServiceBusSandbox,
+    consuming: ServiceBusBus,
+    bus: ServiceBusBus,
+    message: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(servicebus_sender, "LINGER_S", LINGERS_S)
     sandbox.faults.limit_connections(3)
     await bus.publish("router", [message("run/1")])
     receiver = consuming.subscribe("router", "dispatcher")
-    (received,) = await receiver.receive(1, timeout_s=10)
+    (received,) = await take_just(receiver, 1)
     await receiver.retry(received, after_s=60)
     assert await receiver.unsettled(["run/1"]) == {"run/1"}
     assert sandbox.connection_count == 3
@@ -53,16 +62,18 @@ async def test_a_consumed_topics_sender_is_connected_for_as_long_as_it_is_needed
 
 
 async def test_a_retry_waits_for_a_connection_that_another_is_about_to_give_up(
-    sandbox: ServiceBusSandbox, consuming: ServiceBusBus, message: Make
+    sandbox: ServiceBusSandbox, consuming: ServiceBusBus, message: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(servicebus_sender, "LINGER_S", LINGERS_S)
+    monkeypatch.setattr(servicebus_sender, "OPENS_WITHIN_S", PATIENCE_S)
     async with open_servicebus_bus(connection_to(sandbox)) as other:
         await other.publish("router", [message("run/1")])
         receiver = consuming.subscribe("router", "dispatcher")
-        (received,) = await receiver.receive(1, timeout_s=10)
+        (received,) = await take_just(receiver, 1)
         await other.publish("router", [message("run/2")])
         await receiver.retry(received, after_s=0)
         assert sandbox.refused_connections > 0
-        ids = [each.message_id for _ in range(2) for each in await receiver.receive(1, timeout_s=10)]
+        ids = [each.message_id for _ in range(2) for each in await take_just(receiver, 1)]
     assert sorted(ids) == ["run/1@1~dispatcher~r2", "run/2@1"]
 
 
@@ -71,7 +82,7 @@ async def test_without_a_connection_to_spare_a_retry_fails_and_leaves_the_messag
 ) -> None:
     await bus.publish("router", [message("run/1")])
     receiver = consuming.subscribe("router", "dispatcher")
-    (received,) = await receiver.receive(1, timeout_s=10)
+    (received,) = await take_just(receiver, 1)
     with pytest.raises(BackendUnavailable, match="ZEKT_SERVICEBUS_CONNECTION"):
         await receiver.retry(received, after_s=0)
     assert consuming.trouble is not None

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.servicebus import ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
+from libs.common.tests.receiving import take_just
 from libs.common.tests.servicebus.standin import connection_to
 
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
@@ -13,6 +14,7 @@ from zekt_sandbox.servicebus import ServiceBusSandbox
 
 Make = Callable[..., OutgoingMessage]
 
+AT_A_TIME = 20
 CONSUMED = [each for each in SUBSCRIPTIONS if each.name == "dispatcher"]
 
 
@@ -27,7 +29,7 @@ async def bury(sandbox: ServiceBusSandbox, *messages: OutgoingMessage, days_ago:
         receiver = bus.subscribe("router", "dispatcher")
         left = len(messages)
         while left:
-            for received in await receiver.receive(left, timeout_s=10):
+            for received in await take_just(receiver, min(left, AT_A_TIME)):  # their locks last for ten seconds
                 await receiver.dead_letter(received, "broken")
                 left -= 1
 

@@ -3,9 +3,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+from libs.common.tests.receiving import PATIENCE_S, take_just
 from libs.common.tests.servicebus.standin import connection_to
 from structlog.testing import capture_logs
 
+from zekt_common.adapters import servicebus_handler
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.contracts.topology import Subscription
@@ -30,7 +32,7 @@ async def test_an_outage_is_raised_to_who_publishes_and_waited_out_by_who_receiv
     assert bus.trouble is not None
     await sandbox.end_outage()
     await bus.publish("router", [message("run/1")])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         (received,) = await waiting
     await receiver.complete(received)
     assert bus.trouble is None
@@ -46,7 +48,7 @@ async def test_a_receiver_does_not_spin_while_the_broker_is_away(
     with capture_logs() as logs:
         began = loop.time()
         assert await receiver.receive(1, timeout_s=1) == []
-        assert 1 <= loop.time() - began < 5
+        assert loop.time() - began >= 1
     assert [log["event"] for log in logs] == ["servicebus_unavailable"]
     await sandbox.end_outage()
 
@@ -57,13 +59,13 @@ async def test_a_receiver_whose_link_the_broker_dropped_goes_on_over_a_new_one(
 ) -> None:
     receiver = bus.subscribe("router", "dispatcher")
     await bus.publish("router", [message(f"run/{n}") for n in range(4)])
-    held = await receiver.receive(3, timeout_s=10)
+    held = await take_just(receiver, 3)
     getattr(sandbox, fault)()
     completed, released, buried = held
     settling = receiver.complete(completed), receiver.release([released]), receiver.dead_letter(buried, "broken")
     outcomes = await asyncio.gather(*settling, return_exceptions=True)
     assert all(outcome is None or isinstance(outcome, LockLost) for outcome in outcomes)  # settled, the answer lost
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         received = [await receiver.receive(1, timeout_s=20) for _ in range(2)]
     assert [each.message_id for (each,) in received] == ["run/1@1", "run/3@1"]
     assert len(await bus.dead_letters("router", "dispatcher")) == 1
@@ -82,17 +84,22 @@ async def test_closing_gives_back_what_nobody_took(
     assert sandbox.connection_count == 1
 
 
-async def test_closing_during_an_outage_takes_no_longer_than_otherwise(
-    sandbox: ServiceBusSandbox, message: Make
+async def test_closing_during_an_outage_ends_by_itself_and_is_not_cut_short(
+    sandbox: ServiceBusSandbox, message: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(servicebus_handler, "CLOSE_S", PATIENCE_S)
+    with capture_logs() as logs:
+        await close_during_an_outage(sandbox, message)
+    assert "servicebus_close_failed" not in [log["event"] for log in logs]
+
+
+async def close_during_an_outage(sandbox: ServiceBusSandbox, message: Make) -> None:
     async with open_servicebus_bus(connection_to(sandbox), publishes_to=["router"]) as bus:
         waiting = asyncio.create_task(bus.subscribe("router", "dispatcher").receive(10, timeout_s=60))
         await bus.publish("router", [message("run/1")])
         (received,) = await waiting
         assert received.message_id == "run/1@1"
         sandbox.begin_outage()
-        began = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - began < 5
 
 
 async def test_a_cancellation_that_the_sdk_swallows_is_raised_all_the_same(sandbox: ServiceBusSandbox) -> None:
@@ -113,7 +120,7 @@ async def test_a_cancellation_that_the_sdk_swallows_is_raised_all_the_same(sandb
             group.create_task(failing())
 
     with pytest.raises(ExceptionGroup):
-        await asyncio.wait_for(together(), 5)
+        await asyncio.wait_for(together(), PATIENCE_S)
 
 
 async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:

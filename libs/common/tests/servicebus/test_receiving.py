@@ -4,15 +4,24 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
-from libs.common.tests.servicebus.standin import connection_to
+from libs.common.tests.receiving import PATIENCE_S, take_just
+from libs.common.tests.servicebus.standin import connection_to, until
 
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_topology import EMULATOR_MAX_DELIVERY_COUNT
 from zekt_common.errors import LockLost
 from zekt_common.ports import OutgoingMessage, Receiver
 from zekt_sandbox.servicebus import ServiceBusSandbox
+from zekt_sandbox.servicebus.receivers import Receivers
 
 Make = Callable[..., OutgoingMessage]
+
+
+def is_looked_for(sandbox: ServiceBusSandbox) -> bool:
+    """Whether a message would be sent to some receiver at once."""
+    sessions = [session for connection in sandbox._broker.connections for session in connection.sessions.values()]  # noqa: SLF001 - the stand-in tells nobody
+    links = [link for session in sessions for link in session.links.values() if isinstance(link.node, Receivers)]
+    return any(link.can_send for link in links)
 
 
 @pytest.fixture
@@ -32,7 +41,7 @@ async def test_a_release_counts_no_delivery_however_often(
 ) -> None:
     await bus.publish("router", [message("run/1")])
     for _ in range(EMULATOR_MAX_DELIVERY_COUNT + 2):
-        await receiver.release(await receiver.receive(1, timeout_s=10))
+        await receiver.release(await take_just(receiver, 1))
     assert sandbox.counts("router", "dispatcher").active == 1
     assert await bus.dead_letters("router", "dispatcher") == []
 
@@ -41,9 +50,9 @@ async def test_settlements_asked_for_at_once_are_done_while_a_receive_waits(
     sandbox: ServiceBusSandbox, bus: ServiceBusBus, receiver: Receiver, message: Make
 ) -> None:
     await bus.publish("router", [message(f"run/{n}") for n in range(40)])
-    messages = await receiver.receive(40, timeout_s=10)
+    messages = await take_just(receiver, 40)
     waiting = asyncio.create_task(receiver.receive(40, timeout_s=30))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*(receiver.complete(each) for each in messages))
     assert not waiting.done()
     assert sandbox.counts("router", "dispatcher").locked == 0
@@ -51,14 +60,15 @@ async def test_settlements_asked_for_at_once_are_done_while_a_receive_waits(
 
 
 async def test_a_receiver_that_nobody_asks_any_more_leaves_messages_to_others(
-    bus: ServiceBusBus, receiver: Receiver, elsewhere: Receiver, message: Make
+    sandbox: ServiceBusSandbox, bus: ServiceBusBus, receiver: Receiver, elsewhere: Receiver, message: Make
 ) -> None:
     assert await receiver.receive(10, timeout_s=0) == []
     assert await elsewhere.receive(10, timeout_s=0) == []
-    await asyncio.sleep(0.3)
+    await until(lambda: not is_looked_for(sandbox))
     await bus.publish("router", [message("run/1")])
-    async with asyncio.timeout(5):
-        (received,) = await elsewhere.receive(10, timeout_s=30)
+    (received,) = await take_just(elsewhere, 1)
+    (entry,) = sandbox.namespace.subscription("router", "dispatcher").queue.entries
+    assert entry.delivery_count == 0, "it had been locked for somebody who did not look"
     await elsewhere.complete(received)
 
 
@@ -66,10 +76,10 @@ async def test_a_retry_of_a_message_that_is_somebody_elses_leaves_no_copy(
     sandbox: ServiceBusSandbox, bus: ServiceBusBus, receiver: Receiver, elsewhere: Receiver, message: Make
 ) -> None:
     await bus.publish("router", [message("run/1")])
-    (lost,) = await receiver.receive(1, timeout_s=10)
+    (lost,) = await take_just(receiver, 1)
     sandbox.clock.advance(0)
     await receiver.release([lost])
-    (taken,) = await elsewhere.receive(1, timeout_s=10)
+    (taken,) = await take_just(elsewhere, 1)
     with pytest.raises(LockLost):
         await receiver.retry(lost, after_s=60)
     await elsewhere.complete(taken)
@@ -80,7 +90,7 @@ async def test_scheduled_retries_count_as_unsettled_wherever_they_are_asked_for(
     bus: ServiceBusBus, receiver: Receiver, elsewhere: Receiver, message: Make
 ) -> None:
     await bus.publish("router", [message("run/1"), message("run/2")])
-    first, second = await receiver.receive(2, timeout_s=10)
+    first, second = await take_just(receiver, 2)
     await receiver.retry(first, after_s=60)
     await receiver.complete(second)
     answers = await asyncio.gather(*(elsewhere.unsettled([subject]) for subject in ("run/1", "run/2", "run/3")))
@@ -107,10 +117,10 @@ async def test_a_foreign_message_without_our_properties_is_received_as_it_is(
         client.get_topic_sender("router") as sender,
     ):
         await sender.send_messages(foreign)
-    (received,) = await receiver.receive(1, timeout_s=10)
+    (received,) = await take_just(receiver, 1)
     assert (received.message_id, received.attempt, received.body) == ("foreign", 1, b"\xff no envelope")
     await receiver.retry(received, after_s=0)
-    (again,) = await receiver.receive(1, timeout_s=10)
+    (again,) = await take_just(receiver, 1)
     assert (again.message_id, again.attempt, again.body) == ("foreign~dispatcher~r2", 2, b"\xff no envelope")
     await receiver.complete(again)
 
@@ -133,7 +143,7 @@ async def test_a_dead_letter_of_the_brokers_own_has_its_reason(
 
 async def test_a_very_long_reason_is_cut(bus: ServiceBusBus, receiver: Receiver, message: Make) -> None:
     await bus.publish("router", [message("run/1")])
-    (received,) = await receiver.receive(1, timeout_s=10)
+    (received,) = await take_just(receiver, 1)
     await receiver.dead_letter(received, "é" * 5000)
     (dead,) = await bus.dead_letters("router", "dispatcher")
     assert dead.reason == "é" * 1024
