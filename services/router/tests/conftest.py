@@ -22,6 +22,8 @@ from zekt_router.app import build_service
 from zekt_router.settings import RouterSettings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE_S = 60.0
+"""No measure of speed: what never happens is told after it, instead of by the time limit of all tests."""
 CI = ".github/workflows/ci.yml"
 RUN_COMPLETED: dict[str, Any] = {
     "repository_id": 11,
@@ -115,7 +117,7 @@ class Router:
 
     async def catalog(self, done: Callable[[dict[int, Any]], bool]) -> dict[int, Any]:
         """Return the catalogs by account once they are as wanted."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 _, body = await self.get("/api/catalog")
                 catalogs = {each["account"]["accountId"]: each for each in body["accounts"]}
@@ -127,7 +129,7 @@ class Router:
         """Take this many of the router's messages to the subscription."""
         receiver = self.backend.bus.subscribe("router", subscription)
         heard: list[ReceivedMessage] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(heard) < count:
                 heard += await receiver.receive(count - len(heard), timeout_s=1.0)
         for message in heard:
@@ -136,7 +138,7 @@ class Router:
 
     async def settled(self, done: Callable[[Any], bool], path: str = "/api/runs/11/7") -> Any:
         """Return the run's story once it is as wanted."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 status, body = await self.get(path)
                 if status == 200 and done(body):
