@@ -10,6 +10,9 @@ from services.dispatcher.tests.harness import DISPATCHES, TARGET, Running, damag
 from zekt_dispatcher.delivery import Policy
 from zekt_sandbox import GitHubSandbox
 
+PAUSE_S = 6
+"""For so long GitHub is asked for nothing; long enough for a busy machine to see it."""
+
 
 async def test_a_requested_delivery_is_dispatched(dispatcher: Running) -> None:
     delivery = await dispatcher.ask()
@@ -67,10 +70,12 @@ async def test_a_dropped_connection_is_recorded_as_ambiguous_and_tried_again(dis
     assert shown["ambiguousAttempts"] == 1
 
 
-async def test_a_slow_answer_is_ambiguous_and_no_attempt_overlaps_the_next(dispatcher: Running) -> None:
-    dispatcher.sandbox.add_fault("slow", path=DISPATCHES, delay_s=2)
-    delivery = await dispatcher.ask()
-    kinds = await dispatcher.until(delivery, "dispatched")
+async def test_a_slow_answer_is_ambiguous_and_no_attempt_overlaps_the_next(
+    sandbox: GitHubSandbox, tmp_path: Path
+) -> None:
+    sandbox.add_fault("slow", path=DISPATCHES, delay_s=6)
+    async with running(sandbox, tmp_path, post_timeout_s=2) as dispatcher:
+        kinds = await dispatcher.until(await dispatcher.ask(), "dispatched")
     assert kinds == ["requested", "attempted", "attempt-ambiguous", "attempted", "dispatched"]
 
 
@@ -103,7 +108,7 @@ async def test_what_can_never_arrive_is_dead_lettered_at_once(
 
 
 async def test_a_limited_installation_pauses_and_holds_up_no_other(dispatcher: Running) -> None:
-    dispatcher.sandbox.add_fault("secondary", path=f"/repos/{TARGET}/dispatches", retry_after_s=2)
+    dispatcher.sandbox.add_fault("secondary", path=f"/repos/{TARGET}/dispatches", retry_after_s=PAUSE_S)
     first = await dispatcher.ask()
     await dispatcher.until(first, "attempt-failed")
     paused = [await dispatcher.ask() for _ in range(10)]

@@ -231,7 +231,7 @@ async def test_nothing_is_posted_for_an_attempt_that_could_not_be_stored(
 async def test_an_attempt_cut_off_by_the_end_of_the_process_stays_open(
     parts: Parts, requested: DeliveryRequested
 ) -> None:
-    parts.sandbox.add_fault("slow", path=DISPATCHES, delay_s=1)
+    parts.sandbox.add_fault("slow", path=DISPATCHES, delay_s=5)  # by when even a busy machine has cut it off
     handling = asyncio.create_task(parts.handlers.requested(requested, enveloped(requested, parts.clock())))
     while not parts.sandbox.dispatches():  # noqa: ASYNC110 - the stand-in has no event for a POST that it has only begun
         await asyncio.sleep(0.01)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.dispatcher.tests.harness import TARGET, Running, running
+from services.dispatcher.tests.harness import PATIENCE_S, TARGET, Running, running
 from zekt_common.adapters.embedded import open_backend
 from zekt_common.contracts.identity import InstallationChanged, RepositoryChanged
 from zekt_common.envelope import Envelope, Event, NewEvent, seal
@@ -84,7 +84,7 @@ async def test_a_suspended_installation_gets_nothing_and_the_delivery_says_why(
 
 async def until_heard(dispatcher: Running, partition: str, id_: str) -> None:
     """Wait until identity has looked, told, and the dispatcher has heard."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await dispatcher.backend.views.get(partition, id_) is None:  # noqa: ASYNC110 - views announce nothing
             await asyncio.sleep(0.02)
 
