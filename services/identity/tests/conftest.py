@@ -149,7 +149,7 @@ class Running:
             return response.status, dict(response.headers), await response.json()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 60.0) -> None:
     """Wait for what announces itself to nobody."""
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - another process's files, or answers over HTTP

@@ -27,7 +27,7 @@ def asked(purpose: str = "dispatch", repository: str = "beta/consumer") -> Insta
 
 async def history(browser: Browser, wanted: int) -> list[dict[str, Any]]:
     """The account's audit once it shows so many entries."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             entries: list[dict[str, Any]] = (await browser.call("GET", "/api/audit")).body["entries"]
             if len(entries) >= wanted:

@@ -35,7 +35,7 @@ class Dispatcher:
         self.repositories: Told = {}
 
     async def until(self, condition: Callable[["Dispatcher"], bool]) -> None:
-        async with asyncio.timeout(10), open_backend(self._identity.data_dir, "dispatcher") as backend:
+        async with asyncio.timeout(60), open_backend(self._identity.data_dir, "dispatcher") as backend:
             receiver = backend.bus.subscribe("identity", "dispatcher")
             while not condition(self):
                 for message in await receiver.receive(10, timeout_s=0.1):

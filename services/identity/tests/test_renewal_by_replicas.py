@@ -33,6 +33,8 @@ TOKEN_CALL = "/login/oauth/access_token"
 ENDING_HOURS = 7.95
 ENDS_SOON_S = 200
 EACH_ASKS = 20
+HELD_UP_S = 5.0
+"""Long enough for a busy machine to do all that happens meanwhile."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ async def test_a_claim_that_expires_while_its_holder_waits_for_github_costs_nobo
     replicas: Replicas,
 ) -> None:
     holder, other = replicas.vaults
-    call = replicas.slow_call(1.0)
+    call = replicas.slow_call(HELD_UP_S)
     waiting = asyncio.create_task(holder.usable(OCTOCAT))
     await called(call)
     replicas.clock.advance(seconds=CLAIM_LIFE.total_seconds())
@@ -133,7 +135,7 @@ async def test_a_claim_that_expires_while_its_holder_waits_for_github_costs_nobo
 
 async def test_a_holder_that_died_is_succeeded_once_its_claim_has_expired(replicas: Replicas) -> None:
     holder, other = replicas.vaults
-    call = replicas.slow_call(1.0)
+    call = replicas.slow_call(HELD_UP_S)
     dying = asyncio.create_task(holder._renewed(OCTOCAT))  # noqa: SLF001 - what a process takes along when it dies
     await called(call)
     dying.cancel()
