@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import time
 import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,12 +118,17 @@ def test_recorded_spans_form_one_trace(spans: InMemorySpanExporter) -> None:
     assert later.status.description == "ValueError"
 
 
+def cpu_s(work: Callable[[], None]) -> float:
+    """Return what one call takes of this thread's own time, whatever else the machine does meanwhile."""
+    return min(timeit.repeat(work, timer=time.thread_time, number=2000, repeat=5)) / 2000
+
+
 def test_a_span_costs_next_to_nothing_without_an_exporter() -> None:
     def unrecorded() -> None:
         with span("deliver", None, delivery="d1", attempt=1):
             REQUEST_DURATION.record(0.1, **MEASURED)
 
-    assert min(timeit.repeat(unrecorded, number=2000, repeat=5)) / 2000 < 20e-6
+    assert cpu_s(unrecorded) < 20e-6
 
 
 def test_instruments_report_once_a_provider_is_there(metrics: InMemoryMetricReader) -> None:
@@ -179,7 +185,7 @@ def test_a_request_costs_little_while_metrics_are_collected(metrics: InMemoryMet
     def counted() -> None:
         WEBHOOKS_RECEIVED.add(event="workflow_run", outcome="accepted")
 
-    assert min(timeit.repeat(counted, number=2000, repeat=5)) / 2000 < 20e-6  # two microseconds on an idle machine
+    assert cpu_s(counted) < 20e-6  # two microseconds
     assert collected(metrics)
 
 
