@@ -45,7 +45,7 @@ def zekt(tmp_path: Path) -> Zekt:
     def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
         command: list[str | Path] = [sys.executable, "-m", "zekt_cli", *arguments]
         return subprocess.run(  # noqa: S603 - our own interpreter and module
-            command, cwd=tmp_path, env=environment(**env), capture_output=True, text=True, timeout=60, check=False
+            command, cwd=tmp_path, env=environment(**env), capture_output=True, text=True, timeout=180, check=False
         )
 
     return run

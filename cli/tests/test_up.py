@@ -21,7 +21,8 @@ from cli.tests.conftest import Zekt, environment
 from zekt_cli.client import HttpClient
 from zekt_cli.demo.github import GitHub
 
-ENDS_WITHIN_S = 10.0
+PATIENCE_S = 120.0
+"""No measure of speed: what never happens is told after it, instead of by the time limit of all tests."""
 PORTS = {"ZEKT_PORT": "0", "ZEKT_INTERNAL_PORT": "0", "ZEKT_SANDBOX_PORT": "0"}
 
 
@@ -42,12 +43,12 @@ def _line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        assert selector.select(30), "not ready within 30 s"
+        assert selector.select(PATIENCE_S), "it never said that it is ready"
     return process.stdout.readline()
 
 
 def status(url: str, path: str) -> int:
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -66,7 +67,7 @@ def test_a_ready_suite_says_where_it_is_and_ends_in_order(tmp_path: Path) -> Non
         assert status(sandbox["github"], "/_sandbox/credentials") == 200
         assert (data / "operator.token").stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
-        assert process.wait(ENDS_WITHIN_S) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert not (data / "suite.json").exists()
         with pytest.raises(ConnectionRefusedError):
             status(sandbox["github"], "/_sandbox/credentials")
@@ -87,7 +88,7 @@ def test_people_sign_in_beside_the_stand_in_without_a_setting(tmp_path: Path) ->
 def redirected(url: str, **headers: str) -> tuple[str, str]:
     """Where the answer sends a browser, and the cookie that it is given."""
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.netloc, timeout=5)
+    connection = HTTPConnection(parts.netloc, timeout=PATIENCE_S)
     try:
         connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
         answer = connection.getresponse()
@@ -101,7 +102,7 @@ def test_the_stand_in_does_not_outlive_a_suite_that_is_killed(tmp_path: Path) ->
         github = json.loads((tmp_path / ".zekt/sandbox.json").read_text())["github"]
         process.kill()
         process.wait()
-        deadline = time.monotonic() + ENDS_WITHIN_S
+        deadline = time.monotonic() + PATIENCE_S
         while _answers(github):
             assert time.monotonic() < deadline
 
@@ -160,7 +161,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     limited = 'ulimit -f 8 && exec "$@"'  # no file may grow beyond a few KB
     command = ["/bin/sh", "-c", limited, "sh", sys.executable, "-m", "zekt_cli", "up", "--sandbox"]
     ended = subprocess.run(  # noqa: S603 - our own interpreter and module
-        command, cwd=tmp_path, env=environment(**PORTS), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=tmp_path, env=environment(**PORTS), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert ended.returncode == 1
     assert re.fullmatch(r"zekt: \.zekt/.*\n", ended.stderr)
@@ -182,7 +183,7 @@ def test_following_shows_what_happens_and_ends_with_ctrl_c(tmp_path: Path) -> No
             while events[-1]["type"] != "dev.zekt.run.blocked":
                 events.append(json.loads(follower.stdout.readline()))
             follower.send_signal(signal.SIGINT)
-            assert follower.wait(ENDS_WITHIN_S) == 0
+            assert follower.wait(PATIENCE_S) == 0
         finally:
             follower.kill()
             follower.communicate()

@@ -27,7 +27,7 @@ from zekt_sandbox.servicebus.topic import TopicProperties
 Handler = TypeVar("Handler", ServiceBusSender, ServiceBusReceiver)
 
 AHEAD = 14
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 NOTHING_S = 0.3
 FAST: dict[str, Any] = {
     "transport_type": TransportType.Amqp,

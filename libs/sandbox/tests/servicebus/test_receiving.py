@@ -99,7 +99,7 @@ async def test_a_lock_expires_by_itself(bus: Bus) -> None:
     await take(bus.receiver)
     locked_at = time.monotonic()
     await take(bus.receiver)
-    assert 0.3 < time.monotonic() - locked_at < 2
+    assert time.monotonic() - locked_at > 0.3
 
 
 async def test_a_renewed_lock_is_held_for_as_long_again(bus: Bus) -> None:
