@@ -154,7 +154,7 @@ async def process(environment: dict[str, str]) -> AsyncIterator[str]:
     )
     assert started.stdout is not None
     try:
-        ready = (await asyncio.wait_for(started.stdout.readline(), 30)).decode()
+        ready = (await asyncio.wait_for(started.stdout.readline(), 60)).decode()
         yield ready.rpartition("internal ")[2].strip().rstrip(")")
     finally:
         started.kill()

@@ -128,7 +128,7 @@ class Running:
         envelopes = [catalog_message(version, entity) for version, entity in enumerate(entities, start=first_version)]
         await self.backend.bus.publish("router", [OutgoingMessage(envelope=e, to="ingress") for e in envelopes])
         event_ids = [envelope.id for envelope in envelopes]
-        answer = await self.operate("wait", {"eventIds": event_ids, "timeoutS": 10})
+        answer = await self.operate("wait", {"eventIds": event_ids, "timeoutS": 60})
         assert answer.told == (200, "seen")
         return event_ids
 

@@ -18,6 +18,7 @@ from zekt_sandbox import Hook, webhook_headers
 
 pytestmark = pytest.mark.slow
 
+PATIENCE_S = 60.0
 APP_ID = 900001
 SECRET = "a-webhook-secret"
 HOOK = Hook(1, "http://unused.test", SECRET, "integration", APP_ID)
@@ -60,7 +61,7 @@ async def process(env: dict[str, str], program: Sequence[str] = RELEASE) -> Asyn
 
 async def url_of(started: Process) -> str:
     assert started.stdout is not None
-    line = (await asyncio.wait_for(started.stdout.readline(), 30)).decode()
+    line = (await asyncio.wait_for(started.stdout.readline(), PATIENCE_S)).decode()
     assert line.startswith("ingress is ready at http://127.0.0.1:")
     return line.split()[4]
 
@@ -78,7 +79,7 @@ async def take_webhook(started: Process, number: int) -> None:
 
 async def test_without_a_webhook_secret_it_does_not_start(tmp_path: Path) -> None:
     async with process(environment(tmp_path, ZEKT_GITHUB_WEBHOOK_SECRETS="")) as started:
-        out, err = await asyncio.wait_for(started.communicate(), 30)
+        out, err = await asyncio.wait_for(started.communicate(), PATIENCE_S)
     assert (started.returncode, out) == (2, b"")
     (line,) = err.decode().splitlines()
     assert "ZEKT_GITHUB_WEBHOOK_SECRETS is not set, nor is ZEKT_WEBHOOK_MASTER_KEYS" in line
@@ -88,7 +89,7 @@ async def test_it_ends_in_good_order_and_logs_no_secret(tmp_path: Path) -> None:
     async with process(environment(tmp_path)) as started:
         await url_of(started)
         started.send_signal(signal.SIGTERM)
-        _, err = await asyncio.wait_for(started.communicate(), 10)
+        _, err = await asyncio.wait_for(started.communicate(), PATIENCE_S)
     assert started.returncode == 0
     assert SECRET not in err.decode()
 
@@ -99,7 +100,7 @@ async def test_what_a_newer_release_has_stored_is_refused_in_one_line(tmp_path: 
         async with process(env, program) as started:
             await take_webhook(started, number)
     async with process(env) as refused:
-        out, err = await asyncio.wait_for(refused.communicate(), 30)
+        out, err = await asyncio.wait_for(refused.communicate(), PATIENCE_S)
     assert (refused.returncode, out) == (1, b"")
     assert err.decode() == (
         f"zekt: {tmp_path}/ingress.db was written by a newer Zekt: it holds dev.zekt.webhook.received in schema "
