@@ -29,7 +29,7 @@ async def outcomes(http: aiohttp.ClientSession, url: str, count: int) -> list[di
     found: list[dict[str, str]] = []
     cursor = ""
     while len(found) < count:
-        query = {"type": "dev.zekt.delivery.dispatched", "wait_s": "10", "cursor": cursor}
+        query = {"type": "dev.zekt.delivery.dispatched", "wait_s": "20", "cursor": cursor}
         async with http.get(url, params=query) as answer:
             page = await answer.json()
         assert page["events"], "no outcome was stored"

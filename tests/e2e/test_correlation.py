@@ -45,6 +45,21 @@ async def settled(sandbox: GitHubSandbox, *events: Outcome) -> Received:
     return received(sandbox) - heard((last, PLAIN))
 
 
+async def completed(sandbox: GitHubSandbox, run: int) -> None:
+    deliveries = await sandbox.complete_run(run)
+    assert {delivery.status_code for delivery in deliveries} == {202}, "a webhook was not taken in"
+
+
+async def message_within_the_window(suite: Suite, sandbox: GitHubSandbox) -> None:
+    """Complete runs, and post their messages at once, until one was stored in time: a busy machine may miss it."""
+    while True:
+        run = await started(sandbox)
+        await completed(sandbox, run)
+        await post_message(suite, sandbox, run, {})
+        if (run, PLAIN) not in await outcomes(suite, window_s=WINDOW_S):
+            return
+
+
 @in_one_process
 async def test_a_message_before_its_completion_is_heard_of_once(suite: Suite, sandbox: GitHubSandbox) -> None:
     await suite.apply(catalog(mode="events+messages"))
@@ -59,10 +74,9 @@ async def test_a_message_within_the_window_after_its_completion_takes_the_plain_
     suite: Suite, sandbox: GitHubSandbox
 ) -> None:
     await suite.apply(catalog(mode="events+messages", window_s=WINDOW_S))
-    run = await started(sandbox)
-    await sandbox.complete_run(run)
-    await post_message(suite, sandbox, run, {})
-    assert await settled(sandbox, (run, MESSAGE)) == heard((run, MESSAGE))
+    await message_within_the_window(suite, sandbox)
+    expected = await outcomes(suite, window_s=WINDOW_S)
+    assert await settled(sandbox, *expected) == heard(*expected)
 
 
 @in_one_process
@@ -84,15 +98,17 @@ async def test_on_azure_too_messages_before_within_and_after_the_window_are_each
     suite: Suite, sandbox: GitHubSandbox
 ) -> None:
     await suite.apply(catalog(mode="events+messages", window_s=WINDOW_S))
-    before, within, after = [await started(sandbox) for _ in range(3)]
+    before, after = [await started(sandbox) for _ in range(2)]
     await post_message(suite, sandbox, before, {})
-    for run in (before, within, after):
+    for run in (before, after):
         await sandbox.complete_run(run)
-    await post_message(suite, sandbox, within, {})
-    assert await sandbox.wait_for_dispatches(3 * len(CONSUMERS), timeout_s=ARRIVES_WITHIN_S)
+    await message_within_the_window(suite, sandbox)
+    count = len(await outcomes(suite, window_s=WINDOW_S)) * len(CONSUMERS)
+    assert await sandbox.wait_for_dispatches(count, timeout_s=ARRIVES_WITHIN_S)
     await post_message(suite, sandbox, after, {})
-    outcomes = (before, MESSAGE), (within, MESSAGE), (after, PLAIN), (after, MESSAGE)
-    assert await settled(sandbox, *outcomes) == heard(*outcomes)
+    expected = await outcomes(suite, window_s=WINDOW_S)
+    assert {(before, MESSAGE), (after, PLAIN), (after, MESSAGE)} <= {*expected}
+    assert await settled(sandbox, *expected) == heard(*expected)
 
 
 @on_both_engines
@@ -128,20 +144,17 @@ async def test_a_message_of_a_failed_attempt_is_heard_of_with_the_rerun_that_suc
 
 async def around_a_window(suite: Suite, sandbox: GitHubSandbox) -> list[Outcome]:
     """Have messages come before, within and after the window of a completion, and return what is to be heard of."""
-    before, late, plain, *within = [await started(sandbox) for _ in range(6)]
+    before, late, plain = [await started(sandbox) for _ in range(3)]
     await post_message(suite, sandbox, before, {})
-    for run in (before, late, plain, *within):
-        deliveries = await sandbox.complete_run(run)
-        assert {delivery.status_code for delivery in deliveries} == {202}, "a webhook was not taken in"
-        if run in within:
-            await post_message(suite, sandbox, run, {})
+    for run in (before, late, plain):
+        await completed(sandbox, run)
+    await message_within_the_window(suite, sandbox)
     passed = time.monotonic() + 1.5 * WINDOW_S
     while time.monotonic() < passed:
         await run_of_workflow(sandbox)
     await post_message(suite, sandbox, late, {})
     expected = await outcomes(suite, window_s=WINDOW_S)
     assert {(before, MESSAGE), (late, PLAIN), (late, MESSAGE), (plain, PLAIN)} <= {*expected}
-    assert not {(run, PLAIN) for run in within} <= {*expected}, "on so slow a machine no message came within the window"
     return expected
 
 

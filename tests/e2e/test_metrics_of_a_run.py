@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.e2e.catalogs import PROVIDER, WORKFLOW
 from tests.e2e.in_this_process import operating, outcomes
+from tests.e2e.messages import ARRIVES_WITHIN_S
 from zekt_common.kit.host import Hosted
 from zekt_common.telemetry.metrics import INSTRUMENTS, install_meter_provider
 from zekt_sandbox import GitHubSandbox
@@ -35,7 +36,7 @@ async def test_a_run_leaves_its_numbers_behind(
 ) -> None:
     async with operating(hosted, tmp_path / "data") as http:
         await sandbox.run_workflow(PROVIDER, WORKFLOW)
-        assert await sandbox.wait_for_dispatches(2, timeout_s=30)
+        assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
         await outcomes(http, f"{hosted.url}/api/operations/dispatcher/events", 2)
         points = collected(reader)
     assert set(points) == {each.name for each in INSTRUMENTS} - NOT_OF_A_RUN

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.e2e.catalogs import PROVIDER, WORKFLOW
 from tests.e2e.in_this_process import operating, outcomes
+from tests.e2e.messages import ARRIVES_WITHIN_S
 from zekt_common.auth.requirements import Public, Requirement
 from zekt_common.kit.host import Hosted
 from zekt_common.kit.service import Service
@@ -34,7 +35,7 @@ async def test_one_trace_leads_from_the_webhook_to_each_dispatch(
     async with operating(hosted, tmp_path / "data") as http:
         exporter.clear()
         await sandbox.run_workflow(PROVIDER, WORKFLOW)
-        assert await sandbox.wait_for_dispatches(2, timeout_s=15)
+        assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
         events = await outcomes(http, f"{hosted.url}/api/operations/dispatcher/events", 2)
     spans = exporter.get_finished_spans()
     [webhook] = [span for span in spans if span.name == "POST /webhooks/github"]

@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
+from tests.e2e.messages import ARRIVES_WITHIN_S
 from tests.e2e.suite import Suite
 from zekt_sandbox import GitHubSandbox
 
@@ -19,9 +20,21 @@ async def blocked(suite: Suite) -> list[str]:
 
 
 async def until_blocked(suite: Suite, reasons: list[str]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ARRIVES_WITHIN_S):
         while await blocked(suite) != reasons:  # noqa: ASYNC110 - another process announces nothing
             await asyncio.sleep(0.05)
+
+
+async def dispatcher_has_heard(suite: Suite) -> None:
+    """Wait until the dispatcher knows what the router knows, which was told to both at once."""
+    async with asyncio.timeout(ARRIVES_WITHIN_S):
+        while await backlog_of_the_dispatcher(suite):  # noqa: ASYNC110 - another process announces nothing
+            await asyncio.sleep(0.05)
+
+
+async def backlog_of_the_dispatcher(suite: Suite) -> int:
+    status = await suite.call("GET", "dispatcher", "/api/operations/dispatcher/status")
+    return int(status["consumers"]["identity"]["backlog"])
 
 
 async def test_a_suspended_consumer_is_skipped_and_the_others_hear(suite: Suite, sandbox: GitHubSandbox) -> None:
@@ -30,12 +43,13 @@ async def test_a_suspended_consumer_is_skipped_and_the_others_hear(suite: Suite,
     await sandbox.suspend_installation(BETA)
     await until_blocked(suite, [SUSPENDED])
     run, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(1, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(1, timeout_s=ARRIVES_WITHIN_S)
     story = await suite.call("GET", "router", f"/api/runs/{run.repository.id}/{run.id}")
     assert [refused["reason"] for refused in story["refused"]] == [SUSPENDED]
     assert [delivery["targetRepository"] for delivery in story["deliveries"]] == ["gamma/consumer"]
     assert [dispatch.repository for dispatch in sandbox.dispatches()] == ["gamma/consumer"]
     await sandbox.unsuspend_installation(BETA)
     await until_blocked(suite, [])
+    await dispatcher_has_heard(suite)
     await sandbox.run_workflow(PROVIDER, WORKFLOW)
-    assert await sandbox.wait_for_dispatches(3, timeout_s=15)
+    assert await sandbox.wait_for_dispatches(3, timeout_s=ARRIVES_WITHIN_S)

@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
+from tests.e2e.messages import ARRIVES_WITHIN_S
 from tests.e2e.suite import running_suite
 from tests.e2e.telemetry_collector import TelemetryCollector, collecting
 from zekt_common.telemetry.metrics import INSTRUMENTS
@@ -29,7 +30,7 @@ async def collected(sandbox: GitHubSandbox, tmp_path: Path) -> TelemetryCollecto
         async with running_suite("four processes", tmp_path, sandbox, **sent) as suite:
             await suite.apply(catalog())
             await sandbox.run_workflow(PROVIDER, WORKFLOW)
-            assert await sandbox.wait_for_dispatches(2, timeout_s=60)
+            assert await sandbox.wait_for_dispatches(2, timeout_s=ARRIVES_WITHIN_S)
             await lags_reported(collector)
             assert await asyncio.to_thread(suite.stop) == [0, 0, 0, 0]
         return collector
@@ -51,7 +52,7 @@ async def test_four_processes_report_as_one_story(collected: TelemetryCollector)
 
 async def lags_reported(collector: TelemetryCollector) -> None:
     """Wait until every relay has reported its lag, which ends with the relay."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(ARRIVES_WITHIN_S):
         while lagging(collector) != RELAYING:  # noqa: ASYNC110 - told by other processes
             await asyncio.sleep(0.1)
 
