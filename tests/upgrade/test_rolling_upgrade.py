@@ -16,7 +16,7 @@ from zekt_sandbox import GitHubSandbox, Limits
 
 ORDER = ("identity", "router", "dispatcher", "ingress")
 RUNS_EACH = 20
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager
