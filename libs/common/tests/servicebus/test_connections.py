@@ -8,7 +8,7 @@ import pytest
 from libs.common.tests.receiving import PATIENCE_S, take_just
 from libs.common.tests.servicebus.standin import connection_to, until
 
-from zekt_common.adapters import servicebus_sender
+from zekt_common.adapters import servicebus_link, servicebus_sender
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.contracts.topology import SUBSCRIPTIONS, Subscription
@@ -116,3 +116,19 @@ async def test_an_opening_that_is_given_up_leaves_no_connection_behind(
         closing = asyncio.create_task(bus.close())
         await ended.wait()
         await closing
+
+
+@pytest.mark.parametrize("opens", ["sender", "receiver"])
+async def test_a_process_that_starts_waits_for_a_connection_that_another_is_about_to_give_up(
+    sandbox: ServiceBusSandbox, message: Make, monkeypatch: pytest.MonkeyPatch, opens: str
+) -> None:
+    monkeypatch.setattr(servicebus_sender, "LINGER_S", LINGERS_S)
+    for starting in (servicebus_sender, servicebus_link):
+        monkeypatch.setattr(starting, "STARTS_WITHIN_S", PATIENCE_S)
+    topics, subscriptions = (["router"], []) if opens == "sender" else ([], ITS_OWN)
+    async with open_servicebus_bus(connection_to(sandbox)) as other, open_servicebus_bus(connection_to(sandbox)) as own:
+        await other.publish("router", [message("run/1")])
+        sandbox.faults.limit_connections(1)
+        await own.open(topics, subscriptions)
+        assert sandbox.refused_connections > 0
+        assert sandbox.connection_count == 1

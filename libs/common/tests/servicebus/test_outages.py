@@ -11,7 +11,7 @@ from zekt_common.adapters import servicebus_handler
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.contracts.topology import Subscription
-from zekt_common.errors import BackendUnavailable, LockLost, SettingsError, UnknownSubscription
+from zekt_common.errors import BackendRefused, BackendUnavailable, LockLost, SettingsError, UnknownSubscription
 from zekt_common.ports import OutgoingMessage
 from zekt_sandbox.servicebus import ServiceBusSandbox
 
@@ -130,7 +130,7 @@ async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
 
 async def test_a_wrong_key_is_named_at_the_start_and_kept_out_of_the_error(sandbox: ServiceBusSandbox) -> None:
     wrong = sandbox.connection_string.replace(sandbox.key, "bm90IHRoZSBrZXk=")
-    with pytest.raises(BackendUnavailable, match=r"refuses the credential .*ZEKT_SERVICEBUS_CONNECTION") as refused:
+    with pytest.raises(BackendRefused, match=r"refuses the credential .*ZEKT_SERVICEBUS_CONNECTION") as refused:
         async with open_servicebus_bus(ServiceBusConnection(connection_string=wrong), publishes_to=["router"]):
             pass
     assert "bm90IHRoZSBrZXk" not in str(refused.value)

@@ -23,15 +23,13 @@ from azure.servicebus.exceptions import (
     ServiceBusServerBusyError,
 )
 
-from zekt_common.errors import BackendUnavailable, LockLost, SettingsError, ZektError
+from zekt_common.errors import BackendRefused, BackendUnavailable, LockLost, SettingsError, ZektError
 
 ATTEMPT_S = 15.0
 OPERATION_S = 3.0
+_REFUSALS = (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError)
 _CONDITIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    (
-        (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError),
-        "Service Bus refuses the credential",
-    ),
+    (_REFUSALS, "Service Bus refuses the credential"),
     (MessagingEntityNotFoundError, "Service Bus lacks a topic or subscription: run `zekt provision`"),
     (MessagingEntityDisabledError, "a topic or subscription of Service Bus is disabled"),
     (ServiceBusQuotaExceededError, "a quota of Service Bus is used up"),
@@ -89,6 +87,7 @@ class ServiceBusConnection:
 
         Raises:
             LockLost: the message's lock has expired or passed on, or it was settled.
+            BackendRefused: the credential is not taken.
             BackendUnavailable: anything else; the message says what and which setting leads there.
         """
         cancellations = _cancellations()
@@ -101,7 +100,8 @@ class ServiceBusConnection:
             raise
         except Exception as error:  # the SDK lets errors of its AMQP layer through
             _end_if_cancelled_since(cancellations)
-            raise BackendUnavailable(f"{_condition(error)} ({self.setting}, {type(error).__name__})") from error
+            kind = BackendRefused if isinstance(error, _REFUSALS) else BackendUnavailable
+            raise kind(f"{_condition(error)} ({self.setting}, {type(error).__name__})") from error
 
 
 def _cancellations() -> int:

@@ -9,11 +9,13 @@ import structlog
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_unpublished import Handler, connected
-from zekt_common.errors import BackendUnavailable
+from zekt_common.errors import BackendRefused, BackendUnavailable
 from zekt_common.kit.supervision import describe
 
 CLOSE_S = 5.0
 OPENS_EVERY_S = 0.2
+STARTS_WITHIN_S = 5.0
+"""For so long a process that starts waits for a connection that another is about to give up."""
 
 log = structlog.get_logger()
 
@@ -42,6 +44,8 @@ class KeptHandler(Generic[Handler]):
         while True:
             try:
                 return await self._get()
+            except BackendRefused:
+                raise
             except BackendUnavailable:
                 if loop.time() >= until:
                     raise

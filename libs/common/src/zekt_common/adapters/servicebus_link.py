@@ -15,7 +15,7 @@ from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 
 from zekt_common.adapters.servicebus_connection import OPERATION_S, ServiceBusConnection
-from zekt_common.adapters.servicebus_handler import KeptHandler
+from zekt_common.adapters.servicebus_handler import STARTS_WITHIN_S, KeptHandler
 from zekt_common.adapters.servicebus_unpublished import release, withdraw
 from zekt_common.contracts.topology import Subscription
 from zekt_common.errors import BackendUnavailable, ZektError
@@ -99,6 +99,7 @@ class SubscriptionLink:
         Raises:
             BackendUnavailable: it cannot be reached.
         """
+        await self._kept.get(within_s=STARTS_WITHIN_S)
         await self.perform(lambda receiver: receiver.peek_messages(1))
 
     async def close(self) -> None:

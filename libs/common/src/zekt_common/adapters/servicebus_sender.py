@@ -10,7 +10,7 @@ from azure.servicebus.aio import ServiceBusSender
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from zekt_common.adapters.servicebus_connection import ATTEMPT_S, OPERATION_S, ServiceBusConnection
-from zekt_common.adapters.servicebus_handler import KeptHandler
+from zekt_common.adapters.servicebus_handler import STARTS_WITHIN_S, KeptHandler
 from zekt_common.adapters.servicebus_messages import too_large
 from zekt_common.adapters.servicebus_unpublished import peek_scheduled
 from zekt_common.errors import BackendUnavailable
@@ -60,7 +60,7 @@ class TopicSender:
         """
         self._stays = True
         async with self._turn:
-            await self._kept.get()
+            await self._kept.get(within_s=STARTS_WITHIN_S)
             self._used_at = asyncio.get_running_loop().time()
         self._keep()
 
