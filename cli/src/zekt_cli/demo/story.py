@@ -11,7 +11,7 @@ import msgspec
 from zekt_cli.catalog.applying import Applied, apply_catalog, await_seen
 from zekt_cli.catalog.file import load
 from zekt_cli.client import Answer, HttpClient
-from zekt_cli.demo.checks import Checks
+from zekt_cli.demo.checks import PATIENCE_S, Checks
 from zekt_cli.demo.github import Dispatch, Run
 from zekt_cli.demo.suite import DemoSuite
 from zekt_cli.exits import CommandFailed
@@ -33,7 +33,7 @@ class Story:
 
     demo: DemoSuite
     checks: Checks = field(default_factory=Checks)
-    patience_s: float = 8.0
+    patience_s: float = PATIENCE_S
 
     def onboard(self) -> Applied:
         """Make three organisations exist at GitHub, and tell Zekt who provides and who consumes."""
@@ -42,7 +42,7 @@ class Story:
             self.demo.github.onboard(consumer, {})
         with as_file(files("zekt_cli.demo") / "catalog.yaml") as path:
             applied = apply_catalog(self.demo.suite, load(path))
-        await_seen(self.demo.suite, applied.positions, timeout_s=10.0)
+        await_seen(self.demo.suite, applied.positions, timeout_s=PATIENCE_S)
         self.checks.that("the catalog is applied", len(applied.changed) == len(applied.changes), applied.changed)
         return applied
 
