@@ -41,7 +41,7 @@ def test_a_kept_demo_can_be_looked_at_until_ctrl_c(zekt: Zekt, tmp_path: Path) -
         data_dir = kept.rpartition("--data-dir ")[2].strip()
         assert "is ready" in zekt("status", "--data-dir", data_dir).stdout
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(15) == 0
+        assert demo.wait(60) == 0
         assert not Path(data_dir).exists()
     finally:
         demo.kill()

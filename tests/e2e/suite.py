@@ -125,7 +125,7 @@ class Suite:
         """Ask every process to end and return the exit codes."""
         for process in self.processes:
             process.terminate()
-        codes = [process.wait(20) for process in self.processes]
+        codes = [process.wait(60) for process in self.processes]
         self.processes.clear()
         return codes
 

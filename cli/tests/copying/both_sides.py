@@ -26,7 +26,7 @@ ACCOUNT, ERASED = 7, 8
 CONTENT = b"what GitHub sent" * 4096
 LARGE_PAGE = 10_000
 COPY = ("copy", "--from", "sqlite", "--to", "azure", "--json")
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class Noted(Event, frozen=True, kw_only=True):

@@ -192,7 +192,7 @@ async def test_dead_letters_are_listed_without_what_they_carry(backend: Backend,
     running = asyncio.create_task(consumer.run())
     try:
         async with operated(parts_of(backend, consumers={"ingress": consumer}), tmp_path) as operator:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (letters := (await operator.call("GET", "/api/operations/router/dead-letters"))[1])[
                     "dead_letters"
                 ]:
@@ -239,12 +239,12 @@ async def test_a_rewind_publishes_again(backend: Backend, tmp_path: Path) -> Non
     try:
         async with operated(parts_of(backend, relay=relay), tmp_path) as operator:
             await backend.store.append("run/1/1", [new(Noted(n=1))], expected_version=0)
-            [first] = await receiver.receive(1, timeout_s=10)
+            [first] = await receiver.receive(1, timeout_s=60)
             await receiver.complete(first)
             moment = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
             status, body = await operator.call("POST", "/api/operations/router/relay/rewind", json={"from": moment})
             assert (status, body["status"]) == (202, "rewinding")
-            [again] = await receiver.receive(1, timeout_s=10)
+            [again] = await receiver.receive(1, timeout_s=60)
             assert again.message_id.startswith(first.message_id + "~w")
     finally:
         running.cancel()

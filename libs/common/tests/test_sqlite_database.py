@@ -91,7 +91,7 @@ async def test_writes_go_to_the_disk_unless_they_need_not(database: SqliteDataba
 
 
 async def test_a_waiter_wakes_on_a_commit_of_its_own_process(database: SqliteDatabase) -> None:
-    waiting = asyncio.create_task(database.wait("notes", database.revision("notes"), timeout_s=10))
+    waiting = asyncio.create_task(database.wait("notes", database.revision("notes"), timeout_s=60))
     await asyncio.sleep(0)
     await database.write(insert, 1, news=["notes"])
     assert await waiting
@@ -104,7 +104,7 @@ async def test_a_waiter_sleeps_through_a_commit_that_is_no_news_of_its_topic(dat
 
 
 async def test_a_waiter_wakes_on_a_commit_of_another_process(database: SqliteDatabase) -> None:
-    waiting = asyncio.create_task(database.wait("notes", database.revision("notes"), timeout_s=10))
+    waiting = asyncio.create_task(database.wait("notes", database.revision("notes"), timeout_s=60))
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", OUTSIDER, str(database.path))
     assert await waiting
     assert await process.wait() == 0

@@ -141,7 +141,7 @@ async def test_a_renamed_repository_is_followed_with_the_same_post(status: int) 
         return web.Response(status=204)
 
     async with answering(handler) as github:
-        assert await github.dispatch(TARGET, BODY, "token", timeout_s=5) == Taken()
+        assert await github.dispatch(TARGET, BODY, "token", timeout_s=60) == Taken()
     assert seen == [
         ("POST", "/api/v3/repos/beta/consumer/dispatches", BODY),
         ("POST", "/repositories/5/dispatches", BODY),
@@ -153,7 +153,7 @@ async def test_no_redirect_takes_the_token_elsewhere() -> None:
         return web.Response(status=307, headers={"Location": "http://127.0.0.2:1/steal"})
 
     async with answering(handler) as github:
-        outcome = await github.dispatch(TARGET, BODY, "token", timeout_s=5)
+        outcome = await github.dispatch(TARGET, BODY, "token", timeout_s=60)
     assert isinstance(outcome, NotTaken)
     assert outcome.final
 
@@ -174,7 +174,7 @@ async def test_no_answer_is_odd_enough_to_be_lost(status: int, body: str, conten
         return web.Response(status=status, text=body, content_type=content_type)
 
     async with answering(handler) as github:
-        outcome = await github.dispatch(TARGET, BODY, "token", timeout_s=5)
+        outcome = await github.dispatch(TARGET, BODY, "token", timeout_s=60)
     if status == 204:
         assert isinstance(outcome, Taken)
     else:

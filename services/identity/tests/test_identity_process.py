@@ -39,7 +39,7 @@ async def test_services_of_one_data_directory_trust_each_other(sandbox: GitHubSa
     )
     assert process.stdout is not None
     try:
-        ready = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        ready = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
         internal_url = ready.rpartition("internal ")[2].strip().rstrip(")")
         issuer = EmbeddedIssuer(tmp_path / "zekt")
         async with aiohttp.ClientSession() as http:

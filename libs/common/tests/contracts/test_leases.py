@@ -10,7 +10,7 @@ from zekt_common.adapters.embedded import Backend
 
 async def is_free(backend: Backend, name: str) -> bool:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10), backend.leases.hold(name):
+        async with asyncio.timeout(60), backend.leases.hold(name):
             return True
     return False
 
@@ -45,7 +45,7 @@ async def test_another_opening_waits_for_the_lease(open_engine: Any, tmp_path: P
             async with asyncio.timeout(0.05), other.leases.hold("relay/ingress"):
                 pass
         let_go.set()
-        async with asyncio.timeout(10), other.leases.hold("relay/ingress"):
+        async with asyncio.timeout(60), other.leases.hold("relay/ingress"):
             assert holding.done()
 
 

@@ -146,7 +146,7 @@ async def test_a_writer_that_was_held_up_undoes_nothing_that_came_after_it(
     await views.write(page(b"1", checkpoint=ABSENT))
     slow = account.faults.add("slow", operation="batch", delay_s=1.0, count=1)
     held_up = asyncio.create_task(views.write(page(b"2", checkpoint=await checkpoint(views))))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not slow.taken:  # noqa: ASYNC110 - the stand-in tells of it by this number alone
             await asyncio.sleep(0.01)
     other = other_process(database)

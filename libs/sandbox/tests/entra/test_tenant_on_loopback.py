@@ -103,7 +103,7 @@ async def test_a_process_tells_where_it_is_and_stops_when_told() -> None:
     )
     assert process.stdout is not None
     try:
-        state = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        state = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
         assert set(state) == {"authority", "caFile", "tenantId", "audience", "clientId", "clientSecret"}
         assert is_there(state["caFile"])
         process.send_signal(signal.SIGTERM)
