@@ -27,7 +27,7 @@ def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ZEKT_", "OTEL_"))}
     env = {**inherited, **PORTS, "ZEKT_DATA_DIR": str(tmp_path / "data")}
     with child(["zekt_cli", "up", "--sandbox"], log=tmp_path / "suite.log", ends_within_s=12, env=env) as started:
-        started.ready_line(60)
+        started.ready_line(120)
         github = json.loads((tmp_path / "data" / SANDBOX_FILE).read_text())["github"]
         yield {**env, "ZEKT_SANDBOX_URL": github, "COLUMNS": "200"}
 
@@ -37,7 +37,7 @@ def taken(steps: list[str], env: dict[str, str]) -> str:
     programs = f"{Path(sys.executable).parent}/"
     script = "\n".join(["set -eu", *(step.replace(".venv/bin/", programs) for step in steps)])
     done = subprocess.run(
-        ["/bin/sh", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+        ["/bin/sh", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -56,14 +56,14 @@ def test_the_first_steps_end_in_a_dispatch(shell: dict[str, str]) -> None:
 
 def test_a_control_that_is_refused_says_why(shell: dict[str, str]) -> None:
     call = [sys.executable, "-m", "zekt_sandbox.call", "POST", "installations", '{"account": "nobody"}']
-    refused = subprocess.run(call, env=shell, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(call, env=shell, capture_output=True, text=True, timeout=300, check=False)
     assert refused.returncode == 1
     assert json.loads(refused.stderr)["error"] == "unknown"
 
 
 def test_without_a_stand_in_a_control_says_where_it_looked() -> None:
     call = [sys.executable, "-m", "zekt_sandbox.call", "--at", "http://127.0.0.1:9", "GET", "dispatches"]
-    alone = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    alone = subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
     assert (alone.returncode, alone.stderr.startswith("zekt-sandbox: nobody answers at http://127.0.0.1:9")) == (
         3,
         True,

@@ -22,7 +22,7 @@ from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_b
 from zekt_common.adapters.servicebus_topology import emulator_config
 from zekt_sandbox.azurite import Azurite
 
-STARTS_WITHIN_S = 30
+STARTS_WITHIN_S = 120
 ENDS_WITHIN_S = 3
 KEY_RANGES = "2"
 
