@@ -8,6 +8,7 @@ import pytest
 from cli.tests.conftest import Zekt, environment
 from libs.common.tests.azure.azurite import azurite_or_skip
 
+from tests.ports import free_port
 from zekt_sandbox.azurite import Azurite
 
 PORTS = {"ZEKT_PORT": "0", "ZEKT_INTERNAL_PORT": "0", "ZEKT_SANDBOX_PORT": "0"}
@@ -53,10 +54,8 @@ def test_settings_of_azure_without_choosing_it_are_refused(zekt: Zekt) -> None:
     assert "ZEKT_BACKEND is not set in spite of ZEKT_COSMOS_ENDPOINT" in ended.stderr
 
 
-def test_an_endpoint_out_of_reach_ends_the_suite_with_one_line(
-    zekt: Zekt, azurite: Azurite, unused_tcp_port: int
-) -> None:
-    nobody = f"127.0.0.1:{unused_tcp_port}"
+def test_an_endpoint_out_of_reach_ends_the_suite_with_one_line(zekt: Zekt, azurite: Azurite) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
     ended = zekt(
         "up",
         *("--backend", "azure", "--sandbox"),

@@ -10,6 +10,7 @@ from cli.tests.conftest import Zekt
 from libs.common.tests.azure.azurite import azurite_or_skip
 from libs.common.tests.azure.identity import Certificate, certify
 
+from tests.ports import free_port
 from zekt_cli.hosting.child import child
 from zekt_common.contracts.topology import SUBSCRIPTIONS, TOPICS
 from zekt_sandbox.azurite import Azurite
@@ -126,8 +127,8 @@ def test_data_keys_are_not_left_behind(zekt: Zekt, env: dict[str, str], apart: d
     )
 
 
-def test_an_account_of_keys_out_of_reach_is_named(zekt: Zekt, env: dict[str, str], unused_tcp_port: int) -> None:
-    endpoint = {"ZEKT_COSMOS_KEYS_ENDPOINT": f"http://127.0.0.1:{unused_tcp_port}", "ZEKT_COSMOS_KEYS_KEY": "c2VjcmV0"}
+def test_an_account_of_keys_out_of_reach_is_named(zekt: Zekt, env: dict[str, str]) -> None:
+    endpoint = {"ZEKT_COSMOS_KEYS_ENDPOINT": f"http://127.0.0.1:{free_port()}", "ZEKT_COSMOS_KEYS_KEY": "c2VjcmV0"}
     ended = zekt("provision", **(env | endpoint))
     assert ended.returncode == 3
     assert ended.stderr.startswith("zekt: ZEKT_COSMOS_KEYS_ENDPOINT")
@@ -141,8 +142,8 @@ def test_missing_settings_are_named_all_at_once(zekt: Zekt) -> None:
         assert f"{name} is not set" in ended.stderr
 
 
-def test_an_account_out_of_reach_is_named(zekt: Zekt, env: dict[str, str], unused_tcp_port: int) -> None:
-    ended = zekt("provision", **(env | {"ZEKT_COSMOS_ENDPOINT": f"http://127.0.0.1:{unused_tcp_port}"}))
+def test_an_account_out_of_reach_is_named(zekt: Zekt, env: dict[str, str]) -> None:
+    ended = zekt("provision", **(env | {"ZEKT_COSMOS_ENDPOINT": f"http://127.0.0.1:{free_port()}"}))
     assert ended.returncode == 3
     assert ended.stderr.startswith("zekt: ZEKT_COSMOS_ENDPOINT")
     assert ended.stderr.count("\n") == 1

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.deploy.composition import FILES, ROOT, SERVICES, composition
+from tests.ports import free_port
 
 SCRIPT = ROOT / "deploy" / "emulators" / "ready.py"
 OURS = "${ZEKT_IMAGES:-"
@@ -58,8 +59,8 @@ async def test_one_that_is_not_up_is_named(emulators: TestServer, way: str, path
 
 
 @pytest.mark.parametrize("way", ["--healthy", "--answering"])
-async def test_nothing_is_ready_where_nothing_listens(unused_tcp_port: int, way: str) -> None:
-    assert (await asked(way, f"http://127.0.0.1:{unused_tcp_port}/health")).returncode == 1
+async def test_nothing_is_ready_where_nothing_listens(way: str) -> None:
+    assert (await asked(way, f"http://127.0.0.1:{free_port()}/health")).returncode == 1
 
 
 def checked() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.deploy.chart import CASES, CHART, component, of_kind, pods
+from tests.ports import free_port
 from zekt_common.kit.host import serving
 from zekt_common.kit.settings import HostSettings
 from zekt_ingress.app import build_service
@@ -53,8 +54,8 @@ async def test_a_ping_that_is_refused_fails_and_says_why(ingress: str, secret: s
     assert secret not in ended.stdout + ended.stderr
 
 
-async def test_a_ping_that_nobody_answers_fails(unused_tcp_port: int) -> None:
-    ended = await pinged(f"127.0.0.1:{unused_tcp_port}")
+async def test_a_ping_that_nobody_answers_fails() -> None:
+    ended = await pinged(f"127.0.0.1:{free_port()}")
     assert ended.returncode == 1
     assert "does not answer" in ended.stdout
 

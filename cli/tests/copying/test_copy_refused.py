@@ -13,6 +13,7 @@ from cli.tests.copying.both_sides import (
     there,
 )
 
+from tests.ports import free_port
 from zekt_cli.hosting.directory import occupied
 from zekt_common.adapters.cosmos_leases import CosmosLeases
 from zekt_common.adapters.embedded import open_backend
@@ -103,6 +104,6 @@ def test_missing_settings_are_named(zekt: Zekt, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("data_dir")
-def test_an_account_out_of_reach_is_named(zekt: Zekt, env: dict[str, str], unused_tcp_port: int) -> None:
-    said = refusal(zekt, env | {"ZEKT_COSMOS_ENDPOINT": f"http://127.0.0.1:{unused_tcp_port}"}, 3)
+def test_an_account_out_of_reach_is_named(zekt: Zekt, env: dict[str, str]) -> None:
+    said = refusal(zekt, env | {"ZEKT_COSMOS_ENDPOINT": f"http://127.0.0.1:{free_port()}"}, 3)
     assert said.startswith("zekt: ZEKT_COSMOS_ENDPOINT")

@@ -10,6 +10,7 @@ from azure.cosmos import PartitionKey
 from cli.tests.conftest import Zekt
 from cli.tests.test_provision import EMULATOR, cosmos
 
+from tests.ports import free_port
 from zekt_common.adapters.azure_connections import connections
 from zekt_common.adapters.azure_settings import AzureSettings
 from zekt_common.adapters.cosmos_client import open_cosmos
@@ -117,8 +118,8 @@ def test_keys_move_from_one_master_key_to_another(zekt: Zekt, data_dir: Path, tm
     assert other.read_bytes() == bytes(32)
 
 
-def test_a_vault_out_of_reach_is_named(zekt: Zekt, data_dir: Path, unused_tcp_port: int) -> None:
-    url = f"https://127.0.0.1:{unused_tcp_port}"
+def test_a_vault_out_of_reach_is_named(zekt: Zekt, data_dir: Path) -> None:
+    url = f"https://127.0.0.1:{free_port()}"
     ended = zekt("keys", "rotate", ZEKT_DATA_DIR=str(data_dir), ZEKT_KEYVAULT_URL=url)
     assert ended.returncode == 3
     assert ended.stderr.startswith("zekt: ZEKT_KEYVAULT_URL: the vault cannot be reached")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from zekt_common.adapters.blob_container import BLOCK_BYTES, CONTAINER, LIFECYCLE_POLICY, BlobConnection, BlobContainer
 from zekt_common.adapters.blob_payloads import BlobPayloads
 from zekt_common.adapters.embedded import open_backend
@@ -138,8 +139,8 @@ async def test_a_missing_container_is_not_a_missing_payload(azurite: Azurite, ke
                 await attempt
 
 
-async def test_an_unreachable_account_is_named(unused_tcp_port: int) -> None:
-    connection = BlobConnection(url=f"http://127.0.0.1:{unused_tcp_port}/zekt")
+async def test_an_unreachable_account_is_named() -> None:
+    connection = BlobConnection(url=f"http://127.0.0.1:{free_port()}/zekt")
     async with BlobContainer(connection) as container:
         with pytest.raises(BackendUnavailable, match=r"ZEKT_BLOB_URL: 127\.0\.0\.1:.* cannot be reached"):
             await container.check()

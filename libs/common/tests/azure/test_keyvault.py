@@ -11,6 +11,7 @@ import pytest
 from libs.common.tests.azure.identity import Certificate, RecordingCredential
 from libs.common.tests.azure.vault import ELSEWHERE, KEY, URL, certify_vault, connected_to, serving_vault
 
+from tests.ports import free_port
 from zekt_common.adapters.key_cache import FRESH_S, UNWRAPPED_S
 from zekt_common.adapters.key_wrapping import WrongMasterKey
 from zekt_common.adapters.keyvault_master_key import WORKED_S, KeyVaultMasterKey, VaultConnection, open_vault_key
@@ -201,8 +202,8 @@ async def test_readiness_says_why_once_the_vault_has_not_answered_for_a_while(
         assert await troubles_of(key) == []
 
 
-async def test_a_vault_out_of_reach_is_named(certificate: Certificate, unused_tcp_port: int) -> None:
-    async with connected_to(unused_tcp_port, certificate.path) as connection:
+async def test_a_vault_out_of_reach_is_named(certificate: Certificate) -> None:
+    async with connected_to(free_port(), certificate.path) as connection:
         with pytest.raises(BackendUnavailable, match="ZEKT_KEYVAULT_URL: the vault cannot be reached"):
             await AsyncExitStack().enter_async_context(open_vault_key(connection))
 

@@ -7,6 +7,7 @@ from libs.common.tests.cosmos.account import SERVICE
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
+from tests.ports import free_port
 from zekt_common.adapters.cosmos_client import CosmosConnection, CosmosDatabase, open_cosmos
 from zekt_common.adapters.cosmos_topology import definitions, views_of
 from zekt_common.adapters.cosmos_views import CosmosViews
@@ -42,9 +43,9 @@ async def test_a_wrong_key_is_told_by_its_setting(account: CosmosSandbox) -> Non
     assert ANOTHER_KEY not in str(refused.value)
 
 
-async def test_an_account_that_is_not_there_is_told_by_its_setting(unused_tcp_port: int) -> None:
+async def test_an_account_that_is_not_there_is_told_by_its_setting() -> None:
     with pytest.raises(BackendUnavailable, match="ZEKT_COSMOS_ENDPOINT: the account cannot be reached"):
-        async with open_cosmos(CosmosConnection(endpoint=f"http://127.0.0.1:{unused_tcp_port}", key=ANOTHER_KEY)):
+        async with open_cosmos(CosmosConnection(endpoint=f"http://127.0.0.1:{free_port()}", key=ANOTHER_KEY)):
             pass
 
 
