@@ -13,8 +13,8 @@ from zekt_cli.hosting.directory import occupied
 from zekt_common.adapters.embedded import KEYS
 from zekt_common.ports import Leases
 
-FREE_WITHIN_S: Final = 12.0
-"""Longer than a lease outlives the process that held it."""
+FREE_WITHIN_S: Final = 20.0
+"""Longer than a lease outlives the process that held it, and than a busy machine takes to see that for all of them."""
 LOOPS: Final = ("relay", "sweeper", "retention")
 """What writes without being asked; each service that runs has at least one of them."""
 
