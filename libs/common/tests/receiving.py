@@ -3,10 +3,10 @@
 import asyncio
 from typing import Final
 
+from libs.common.tests.patience import PATIENCE_S
+
 from zekt_common.ports import ReceivedMessage, Receiver
 
-PATIENCE_S: Final = 60.0
-"""No measure of speed: what never comes is told after it, instead of by the time limit of all tests."""
 AT_ONCE: Final = 100
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.kit.host import CLOSED_WITHIN_S, DRAINED_WITHIN_S, HEARD_OUT_S, REQUESTS_END_WITHIN_S
 
 pytestmark = pytest.mark.slow
-
-PATIENCE_S = 60.0
 
 PROGRAM = """
 import asyncio, sys

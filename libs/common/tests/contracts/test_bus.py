@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from libs.common.tests.receiving import PATIENCE_S, finds_nothing, take, take_just, take_one
+from libs.common.tests.patience import PATIENCE_S
+from libs.common.tests.receiving import finds_nothing, take, take_just, take_one
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.contracts.topology import DUPLICATE_WINDOW_S, SUBSCRIPTIONS

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from libs.common.tests.cosmos.account import SERVICE
 from libs.common.tests.cosmos.replicas import replica
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.cosmos_append_times import Timing
 from zekt_common.adapters.cosmos_change_feed import LOOK_EVERY_S
@@ -23,8 +24,6 @@ from zekt_sandbox.cosmos import CosmosSandbox
 from zekt_sandbox.cosmos.calls import Operation
 
 Note = Callable[..., NewEvent]
-
-PATIENCE_S = 60.0
 
 
 class SteppingClock:

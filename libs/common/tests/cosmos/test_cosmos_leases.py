@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from libs.common.tests.cosmos.account import SERVICE
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.cosmos_client import CosmosDatabase
 from zekt_common.adapters.cosmos_leases import PARTITION, CosmosLeases
@@ -19,7 +20,6 @@ from zekt_common.ports import Document, Leases, Put, Remove, Views
 GOOD_FOR_S = 0.9
 LONG_S = 6.0
 """Good for longer than a busy machine stands still."""
-PATIENCE_S = 60.0
 FOR_EVER_S = 100 * PATIENCE_S
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.adapters.sqlite_bus import SqliteBus

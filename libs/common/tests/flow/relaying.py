@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent, decode

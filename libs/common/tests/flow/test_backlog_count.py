@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from libs.common.tests.flow.consuming import Inbox, Noted, Start, message
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.sqlite_bus import BUS_TABLES, SqliteBus, SqliteReceiver

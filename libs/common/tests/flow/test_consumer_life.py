@@ -12,7 +12,7 @@ from libs.common.tests.flow.consuming import (
     message,
     publish,
 )
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope

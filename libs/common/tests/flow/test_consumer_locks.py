@@ -16,7 +16,7 @@ from libs.common.tests.flow.consuming import (
     publish,
     settled,
 )
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend, open_backend

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, Event, NewEvent

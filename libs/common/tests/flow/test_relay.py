@@ -5,7 +5,6 @@ from datetime import datetime
 
 import msgspec
 import pytest
-from libs.common.tests.flow.patience import PATIENCE_S
 from libs.common.tests.flow.relaying import (
     Mark,
     Noted,
@@ -17,6 +16,7 @@ from libs.common.tests.flow.relaying import (
     take,
     take_rest,
 )
+from libs.common.tests.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from libs.common.tests.flow.patience import PATIENCE_S
 from libs.common.tests.flow.relaying import (
     Noted,
     Start,
@@ -14,6 +13,7 @@ from libs.common.tests.flow.relaying import (
     take,
     wipe_bus,
 )
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, decode

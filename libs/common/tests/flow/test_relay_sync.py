@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import pytest
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Event, NewEvent, seal

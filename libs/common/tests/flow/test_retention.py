@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from libs.common.tests.flow.consuming import Start, message
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend, open_backend

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.errors import StorageUnusable

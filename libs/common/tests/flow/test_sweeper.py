@@ -3,7 +3,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from libs.common.tests.flow.patience import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from zekt_common.adapters.embedded import Backend

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from libs.common.tests.receiving import PATIENCE_S
+from libs.common.tests.patience import PATIENCE_S
 
 from zekt_common.adapters.servicebus_connection import ServiceBusConnection
 from zekt_common.adapters.servicebus_topology import emulator_config

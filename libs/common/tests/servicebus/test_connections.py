@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 import pytest
-from libs.common.tests.receiving import PATIENCE_S, take_just
+from libs.common.tests.patience import PATIENCE_S
+from libs.common.tests.receiving import take_just
 from libs.common.tests.servicebus.standin import connection_to, until
 
 from zekt_common.adapters import servicebus_link, servicebus_sender

@@ -3,7 +3,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-from libs.common.tests.receiving import PATIENCE_S, take_just
+from libs.common.tests.patience import PATIENCE_S
+from libs.common.tests.receiving import take_just
 from libs.common.tests.servicebus.standin import connection_to
 from structlog.testing import capture_logs
 

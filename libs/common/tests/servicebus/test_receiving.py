@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
-from libs.common.tests.receiving import PATIENCE_S, take_just
+from libs.common.tests.patience import PATIENCE_S
+from libs.common.tests.receiving import take_just
 from libs.common.tests.servicebus.standin import connection_to, until
 
 from zekt_common.adapters.servicebus_bus import ServiceBusBus, open_servicebus_bus
