@@ -19,7 +19,7 @@ from zekt_common.ports.bus import DeadLetter
 from zekt_common.ports.payloads import RETENTION
 
 PAGE: Final = 250
-COMES_WITHIN_S: Final = 1.0
+COMES_WITHIN_S: Final = 5.0
 OPENS_WITHIN_S: Final = 10.0
 
 
