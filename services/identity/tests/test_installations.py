@@ -38,7 +38,7 @@ class Dispatcher:
         async with asyncio.timeout(60), open_backend(self._identity.data_dir, "dispatcher") as backend:
             receiver = backend.bus.subscribe("identity", "dispatcher")
             while not condition(self):
-                for message in await receiver.receive(10, timeout_s=0.1):
+                for message in await receiver.receive(1, timeout_s=0.1):  # one by one: a state may last for one message
                     self._take(message.body)
                     await receiver.complete(message)
 
