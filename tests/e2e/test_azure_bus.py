@@ -3,18 +3,20 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.azure_account import AzureAccount
+from tests.e2e.azure_account import AzureAccount, running_account
 from tests.e2e.catalogs import PROVIDER, WORKFLOW, catalog
 from tests.e2e.counting import all_received, every_subscription
-from tests.e2e.engines import in_four_processes, in_one_process, on_azure
+from tests.e2e.engines import in_four_processes, on_azure
 from tests.e2e.messages import ARRIVES_WITHIN_S
 from tests.e2e.poison import from_a_newer_program
 from tests.e2e.sending import prepared, send_all, started_runs
-from tests.e2e.suite import Suite
+from tests.e2e.suite import Suite, running_suite
 from zekt_common.contracts.topology import subscriptions_of
 from zekt_common.kit.handling import LONGEST_RETRY_S
 from zekt_common.ports.bus import OutgoingMessage
@@ -22,6 +24,20 @@ from zekt_sandbox import GitHubSandbox
 
 WEBHOOKS = 60
 LOOKS_EVERY_S = 0.1
+
+
+@pytest.fixture
+def own_azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureAccount]:
+    """Stand-ins for one test, which may move their clocks: those that are shared would stay ahead."""
+    with running_account(tmp_path_factory.mktemp("azure")) as account:
+        yield account
+
+
+@pytest.fixture
+async def own_suite(own_azure: AzureAccount, sandbox: GitHubSandbox, tmp_path: Path) -> AsyncIterator[Suite]:
+    await own_azure.clear(tmp_path)
+    async with running_suite("one process", tmp_path, sandbox, **own_azure.settings) as started:
+        yield started
 
 
 def rewind(suite: Suite, service: str, start: datetime) -> None:
@@ -68,21 +84,19 @@ async def test_a_bus_emptied_in_mid_run_and_rewound_has_lost_nothing_and_repeats
 
 
 @pytest.mark.slow
-@in_one_process
-@on_azure
 async def test_a_poison_message_ends_in_the_dead_letters_with_its_reason_and_blocks_nobody(
-    suite: Suite, sandbox: GitHubSandbox, azure: AzureAccount
+    own_suite: Suite, sandbox: GitHubSandbox, own_azure: AzureAccount
 ) -> None:
-    await suite.apply(catalog())
+    await own_suite.apply(catalog())
     poison = from_a_newer_program()
-    async with azure.open_bus() as bus:
+    async with own_azure.open_bus() as bus:
         await bus.publish("router", [OutgoingMessage(envelope=poison, to="dispatcher")])
     run, _ = await sandbox.run_workflow(PROVIDER, WORKFLOW)
     await all_received(sandbox, every_subscription([run.id]), within_s=ARRIVES_WITHIN_S)
-    assert await dead_letters(suite) == [], "it was not given up before its last attempt"
-    await azure.bus("POST", "/clock", seconds=LONGEST_RETRY_S)  # by which every retry is due at once
+    assert await dead_letters(own_suite) == [], "it was not given up before its last attempt"
+    await own_azure.bus("POST", "/clock", seconds=LONGEST_RETRY_S)  # by which every retry is due at once
     async with asyncio.timeout(ARRIVES_WITHIN_S):
-        while not (letters := await dead_letters(suite)):  # noqa: ASYNC110 - another process announces nothing
+        while not (letters := await dead_letters(own_suite)):  # noqa: ASYNC110 - another process announces nothing
             await asyncio.sleep(LOOKS_EVERY_S)
     [terms] = [each for each in subscriptions_of("router") if each.name == "dispatcher"]
     [letter] = letters
