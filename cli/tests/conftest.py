@@ -31,6 +31,7 @@ def environment(**extra: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("ZEKT_", "OTEL_"))} | extra
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep those that look at the shared suite together, so that it runs once."""
     for item in items:

@@ -18,6 +18,7 @@ from zekt_sandbox import GitHubSandbox, Limits
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Beside other tests run one suite at a time, and one that is killed: more of them would starve each other."""
     for item in items:
