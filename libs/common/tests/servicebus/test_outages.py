@@ -72,6 +72,20 @@ async def test_a_receiver_whose_link_the_broker_dropped_goes_on_over_a_new_one(
     assert len(await bus.dead_letters("router", "dispatcher")) == 1
 
 
+@pytest.mark.parametrize("fault", ["drop_connections", "detach_links"])
+async def test_a_thousand_messages_held_when_their_link_broke_are_settled_over_the_next(
+    sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make, fault: str
+) -> None:
+    receiver = bus.subscribe("router", "dispatcher")
+    await bus.publish("router", [message(f"run/{n}") for n in range(1000)])
+    held = await take_just(receiver, 1000)
+    getattr(sandbox, fault)()
+    outcomes = await asyncio.gather(*(receiver.complete(each) for each in held), return_exceptions=True)
+    assert all(outcome is None or isinstance(outcome, LockLost) for outcome in outcomes)  # settled, the answer lost
+    counts = sandbox.counts("router", "dispatcher")
+    assert (counts.active, counts.locked) == (0, 0)
+
+
 async def test_closing_gives_back_what_nobody_took(
     sandbox: ServiceBusSandbox, bus: ServiceBusBus, message: Make
 ) -> None:

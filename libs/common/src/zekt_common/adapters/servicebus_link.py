@@ -21,6 +21,7 @@ from zekt_common.contracts.topology import Subscription
 from zekt_common.errors import BackendUnavailable, ZektError
 from zekt_common.kit.supervision import finish, growing_pause_s
 
+OPERATIONS_AT_ONCE = 100
 LOOK_S = 0.05
 IDLE_LOOK_S = 0.1
 ABANDONED_S = 0.05
@@ -173,16 +174,29 @@ class SubscriptionLink:
         return list(first.values())
 
     async def _run(self, operations: list["_Operation"]) -> BackendUnavailable | None:
-        """Run the operations and return what broke the link, if it broke; those that it broke are unanswered then."""
+        """Run the operations and return what broke the link, if it broke; those that it broke are unanswered then.
+
+        So many at once only, that the time of each tells of the broker and not of the queue before it.
+        """
         try:
             receiver = await self._kept.get()
         except BackendUnavailable as error:
             return error
-        failures = await asyncio.gather(*(each.run(receiver, self._connection) for each in operations))
-        failure = next(filter(None, failures), None)
-        if failure is not None:
-            self._fail(failure)
-        return failure
+        waiting, failures = iter(operations), list[BackendUnavailable]()
+
+        async def run_in_turn() -> None:
+            for operation in waiting:
+                failure = await operation.run(receiver, self._connection)
+                if failure is not None:
+                    failures.append(failure)
+                if failures:
+                    return
+
+        await asyncio.gather(*(run_in_turn() for _ in operations[:OPERATIONS_AT_ONCE]))
+        if not failures:
+            return None
+        self._fail(failures[0])
+        return failures[0]
 
     async def _serve(self) -> None:
         """Look on behalf of whoever asked first; what comes for somebody who has left goes back."""
