@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from libs.common.tests.patience import PATIENCE_S
 
 from tests.emulators.containers import WANTED
 from zekt_common.adapters.embedded import Backend
 from zekt_common.append_limits import MAX_BYTES, weight
 from zekt_common.envelope import Envelope, NewEvent
 from zekt_common.errors import AppendTooLarge, InvalidStream, StreamConflict
+from zekt_common.ports import Put
 
 Note = Callable[..., NewEvent]
 
@@ -195,6 +197,27 @@ async def test_waiting_ends_without_an_event_at_the_time_out(backend: Backend, n
     feed = await feed_with_events(backend)
     cursor = (await backend.store.read_feed(feed)).cursor
     assert not await backend.store.wait(feed, cursor, timeout_s=0.02)
+
+
+async def test_waiting_ends_at_the_time_out_though_something_else_is_written_all_the_time(
+    backend: Backend, note: Note
+) -> None:
+    await backend.store.append("run/1", [note("a")], expected_version=0)
+    feed = await feed_with_events(backend)
+    cursor = (await backend.store.read_feed(feed)).cursor
+    writing = asyncio.create_task(write_views(backend))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            assert not await backend.store.wait(feed, cursor, timeout_s=0.5)
+    finally:
+        writing.cancel()
+        await asyncio.wait([writing])
+
+
+async def write_views(backend: Backend) -> None:
+    while True:
+        await backend.views.write([Put(partition="watermarks", id="ingress", body=b"{}")], durable=False)
+        await asyncio.sleep(0.05)
 
 
 async def test_every_later_commit_is_stamped_after_the_horizon(backend: Backend, note: Note) -> None:

@@ -19,7 +19,7 @@ from zekt_common.adapters.embedded import Backend
 from zekt_common.envelope import Envelope, decode
 from zekt_common.errors import UnknownSubscription
 from zekt_common.kit.relay import LOOK_EVERY_S
-from zekt_common.ports import OutgoingMessage
+from zekt_common.ports import OutgoingMessage, Put
 
 
 async def test_after_the_loss_of_the_bus_a_rewind_publishes_everything_again(
@@ -73,6 +73,24 @@ async def test_a_running_relay_notices_a_rewind_by_another_process_though_nothin
     await take(backend, 3)
     await relay(backend).rewind(stored[0].time)
     assert [envelope for _, envelope in await take(backend, 3)] == stored
+
+
+async def test_a_running_relay_notices_a_rewind_though_views_beside_its_events_are_written_all_the_time(
+    backend: Backend, start: Start
+) -> None:
+    start(relay(backend).run())
+    stored = await store(backend, range(3))
+    await take(backend, 3)
+    start(move_horizon(backend))
+    await relay(backend).rewind(stored[0].time)
+    assert [envelope for _, envelope in await take(backend, 3)] == stored
+
+
+async def move_horizon(backend: Backend) -> None:
+    """Write as the router does while ingress is active, but often enough that no pause is as long as a look's."""
+    while True:
+        await backend.views.write([Put(partition="watermarks", id="ingress", body=b"{}")], durable=False)
+        await asyncio.sleep(LOOK_EVERY_S / 10)
 
 
 async def test_a_rewind_never_skips_what_was_not_published_yet(backend: Backend, start: Start) -> None:

@@ -3,6 +3,7 @@
 `time` is stamped under the writer lock, so it never runs backwards along the feed, whichever process appends.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -123,12 +124,16 @@ class SqliteEventStore:
     async def wait(self, feed: str, cursor: str, /, *, timeout_s: float) -> bool:
         """Wait for an event after `cursor`; commits of other processes are seen too."""
         del feed
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         while True:
             revision = self._database.revision(FEED)
             if self._head() > int(cursor or 0):
                 return True
-            if not await self._database.wait(FEED, revision, timeout_s):
+            remaining_s = deadline - loop.time()
+            if remaining_s <= 0:
                 return False
+            await self._database.wait(FEED, revision, remaining_s)  # what wakes us need not be an event
 
     async def horizon(self) -> datetime:
         """Pass through the writer lock: every later commit is stamped after this time."""
